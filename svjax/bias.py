@@ -1,0 +1,83 @@
+"""The leads' chemical potentials mu_l(t): small modules with differentiable leaves, called with the time.
+
+Any function of the time that returns one number per lead can stand in their place. In the wide-band limit the equations
+of motion stay exact for any mu_l(t): the band of lead l shifts rigidly with mu_l.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from svjax.shapes import real_array
+
+Bias = Callable[[Array], Float[Array, "leads"]]
+
+
+class Constant(eqx.Module):
+    """Chemical potentials ``mu`` (leads,) that do not change with time."""
+
+    mu: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
+
+    def __call__(self, t):
+        return jnp.asarray(self.mu)
+
+
+class VoltageDrop(eqx.Module):
+    """mu_l(t) = V shape_l for two leads, with ``voltage`` V in units of the hopping."""
+
+    voltage: Float[Array, ""]
+    shape: tuple[float, float] = eqx.field(static=True)
+
+    def __call__(self, t):
+        return self.voltage * jnp.array(self.shape)
+
+
+def symmetric(voltage: ArrayLike) -> VoltageDrop:
+    """The symmetric voltage drop of the paper's Sec. III B: mu_left = V/2, mu_right = -V/2."""
+    return VoltageDrop(real_array(voltage), (0.5, -0.5))
+
+
+def asymmetric(voltage: ArrayLike) -> VoltageDrop:
+    """The asymmetric voltage drop of the paper's Sec. III B: mu_left = V', mu_right = 0."""
+    return VoltageDrop(real_array(voltage), (1.0, 0.0))
+
+
+class Pulse(eqx.Module):
+    """A base level plus a Gaussian pulse: mu(t) = base + amplitude exp(-(t - center)^2 / (2 width^2)).
+
+    ``base`` and ``amplitude`` are (leads,) in units of the hopping, ``center`` and ``width`` times.
+    """
+
+    base: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
+    amplitude: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
+    center: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    width: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+
+    def __call__(self, t):
+        return self.base + self.amplitude * jnp.exp(-(((t - self.center) / self.width) ** 2) / 2)
+
+
+class Oscillating(eqx.Module):
+    """An AC bias: mu(t) = base + amplitude sin(omega t + phase), ``base`` and ``amplitude`` (leads,)."""
+
+    base: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
+    amplitude: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
+    omega: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    phase: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+
+    def __call__(self, t):
+        return self.base + self.amplitude * jnp.sin(self.omega * t + self.phase)
+
+
+def as_bias(bias: Bias | ArrayLike | None, n_leads: int) -> Bias:
+    """A function of time from what users give as a bias: None (all levels at 0), one number per lead, or a function."""
+    if callable(bias):
+        shape = jnp.shape(bias(jnp.zeros(())))
+    else:
+        bias = Constant(jnp.zeros(n_leads) if bias is None else real_array(bias))
+        shape = bias.mu.shape
+    if shape != (n_leads,):
+        raise ValueError(f"Argument `bias` must give one level for each of the {n_leads} leads, but has shape {shape}.")
+    return bias

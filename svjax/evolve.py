@@ -1,0 +1,219 @@
+"""Time evolution: `evolve`, its `Trajectory`, the stability limit of a step, and the step as a diffrax solver."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
+
+from svjax.bias import Bias, as_bias
+from svjax.equations import State, coupled_derivative
+from svjax.integrate import checkpointed_scan, runge_kutta_step
+from svjax.observables import default_observables
+from svjax.valve import SpinValve, check_spins, prepare
+
+Observe = Callable[[SpinValve, State], dict[str, PyTree]]
+
+
+class Trajectory(eqx.Module):
+    """What `evolve` returns.
+
+    - `t`: (T,) times of the saves, in 1/hopping; the first is after ``save_every`` steps.
+    - `state`: the `State` at the end of the run.
+    - `observables`: name -> array with time leading.
+    """
+
+    t: Float[Array, "time"]
+    state: State
+    observables: dict[str, PyTree]
+
+
+class DivergedError(RuntimeError):
+    """A run whose state became infinite or nan. ``trajectory`` holds what was saved before."""
+
+    def __init__(self, message: str, trajectory: Trajectory):
+        super().__init__(message)
+        self.trajectory = trajectory
+
+
+def evolve(
+    valve: SpinValve,
+    state: State,
+    bias: Bias | ArrayLike | None,
+    duration: float,
+    *,
+    dt: float = 0.02,
+    save_every: int | None = None,
+    start_step: int = 0,
+    method: str = "rk38",
+    observe: Observe | None = None,
+    freeze_spins: bool = False,
+) -> Trajectory:
+    """Evolve electrons and spins together, Eqs. (3), (4), (8)-(10), by fixed steps of the 3/8-rule Runge-Kutta method.
+
+    **Arguments:**
+
+    - `state`: where to start, for instance from `stationary`.
+    - `bias`: `symmetric(V)`, `asymmetric(V)`, one mu_l per lead, any function of the time that returns that, or None.
+    - `duration`, `dt`: in 1/hopping; the duration is a whole number of steps.
+    - `save_every`: steps between saves (about 0.5 time units if None). Steps after the last save reach the final state.
+    - `start_step`: the run starts at time start_step * dt, which matters for a bias that depends on time.
+    - `method`: "rk38".
+    - `observe`: function of (valve, state) that returns a dict of arrays; `default_observables` if None.
+    - `freeze_spins`: keep the spins where they are.
+
+    **Returns:** a `Trajectory`. Differentiable in valve, state and bias, forward and reverse (reverse mode keeps about
+    the square root of the number of steps in memory), and it can be batched by ``jax.vmap``. Raises `DivergedError`,
+    outside of ``jit``, when the state becomes non-finite, and ValueError for a step beyond the stability limit.
+    """
+    valve = prepare(valve)
+    check_spins(valve, state.spins)
+    bias = as_bias(bias, len(valve.lattice.contacts))
+    steps = whole_steps(duration, dt)
+    save_every = max(1, min(round(0.5 / dt), steps)) if save_every is None else save_every
+    if save_every != int(save_every) or save_every < 1:
+        raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
+    if method != "rk38":
+        raise ValueError(f"Argument `method` must be 'rk38', but is {method!r}.")
+    check_step(valve, bias, dt, start_step * dt)
+    observe = default_observables if observe is None else observe
+    trajectory, finite = _run(
+        valve, state, bias, jnp.asarray(dt, valve.j_sd.dtype), start_step, steps, int(save_every), observe, freeze_spins
+    )
+    if not isinstance(finite, jax.core.Tracer):
+        _raise_if_diverged(trajectory, np.asarray(finite))
+    return trajectory
+
+
+@partial(eqx.filter_jit, inline=True)
+def _run(
+    valve: SpinValve,
+    state: State,
+    bias: Bias,
+    dt: Array,
+    start_step: Array,
+    steps: int,
+    save_every: int,
+    observe: Observe,
+    freeze_spins: bool,
+) -> tuple[Trajectory, Bool[Array, "time"]]:
+    """Nested scans over saves and steps; the time is start + n dt from an integer n, never accumulated."""
+    derivative = partial(derivative_at, valve, bias, freeze_spins=freeze_spins)
+
+    def step(state, n):
+        return runge_kutta_step(derivative, n * dt, state, dt), None
+
+    def until_save(state, first):
+        state, _ = checkpointed_scan(step, state, first + jnp.arange(save_every))
+        return state, (observe(valve, state), _is_finite(state))
+
+    saves = start_step + save_every * jnp.arange(steps // save_every)
+    state, (observables, finite) = checkpointed_scan(until_save, state, saves)
+    if steps % save_every:
+        rest = start_step + jnp.arange(steps - steps % save_every, steps)
+        state, _ = checkpointed_scan(step, state, rest)
+    finite = jnp.append(finite, _is_finite(state))
+    return Trajectory((saves + save_every) * dt, state, observables), finite
+
+
+def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State, *, freeze_spins: bool = False) -> State:
+    """d(state)/dt at time ``t`` under ``bias``, for a valve whose leaves are arrays."""
+    mu = jnp.asarray(bias(t), valve.j_sd.dtype)
+    slope = coupled_derivative(valve, state, mu)
+    return eqx.tree_at(lambda s: s.spins, slope, jnp.zeros_like(state.spins)) if freeze_spins else slope
+
+
+def _is_finite(state: State) -> Bool[Array, ""]:
+    return jnp.all(jnp.isfinite(jnp.diagonal(state.rho))) & jnp.all(jnp.isfinite(state.spins))
+
+
+def _raise_if_diverged(trajectory: Trajectory, finite: np.ndarray) -> None:
+    if finite.all():
+        return
+    saved = int(np.argmin(finite))
+    after = f"t = {trajectory.t[saved - 1]:g}" if saved else "the start"
+    kept = jax.tree.map(lambda x: x[:saved], trajectory.observables)
+    raise DivergedError(
+        f"The state became non-finite after {after}; {saved} saves before that are kept. Is dt small enough?",
+        Trajectory(trajectory.t[:saved], trajectory.state, kept),
+    )
+
+
+def whole_steps(duration: float, dt: float) -> int:
+    """duration / dt, which must be a whole number of steps."""
+    for name, value in {"duration": duration, "dt": dt}.items():
+        if not np.isfinite(value) or value < 0 or (name == "dt" and value == 0):
+            raise ValueError(f"Argument `{name}` must be a positive number, but is {value}.")
+    steps = round(duration / dt)
+    if abs(steps * dt - duration) > 1e-9 * max(duration, dt):
+        raise ValueError(
+            f"Argument `duration` must be a whole number of steps of dt = {dt:g}, but is {duration:g} "
+            f"(nearest: {steps * dt:.10g})."
+        )
+    return steps
+
+
+def stability_limit(valve: SpinValve, bias: Bias | ArrayLike | None = None, t: float = 0.0) -> float:
+    """The largest stable step of the 3/8 rule, from bounds on the eigenvalues of the linear equations of rho and Pi.
+
+    Pi_lp decays with xi_p/beta_l + i (H - mu_l) and rho turns with differences of levels; the levels lie within
+    Gershgorin's bound. Beyond the limit the amplification factor of one of them exceeds one.
+    """
+    valve = prepare(valve)
+    row = np.abs(valve.lattice.neighbours.value).sum(1).max(initial=0.0)
+    reach = abs(float(valve.hopping)) * row + abs(float(valve.j_sd)) / 2
+    rates = [2j * reach]
+    if valve.lattice.contacts:
+        mu = np.asarray(as_bias(bias, len(valve.lattice.contacts))(jnp.asarray(t)))
+        decay = float(np.max(valve.poles.xi)) * np.asarray(valve.temperature)
+        rates += [-d + 1j * (reach + abs(float(valve.mu_bar) - m)) for d, m in zip(decay, mu, strict=True)]
+        rates.append(-float(np.max(valve.lattice.contact_matrix @ valve.lead_coupling)))
+    return min(_longest_step(rate) for rate in rates)
+
+
+def _longest_step(rate: complex) -> float:
+    """The step at which |1 + z + z^2/2 + z^3/6 + z^4/24| with z = rate dt first exceeds one."""
+    scale = np.linspace(0, 3, 3001)[1:]
+    z = scale * rate / max(abs(rate), 1e-300)
+    growing = np.abs(1 + z + z**2 / 2 + z**3 / 6 + z**4 / 24) > 1 + 1e-12
+    return float(scale[np.argmax(growing)] / max(abs(rate), 1e-300)) if growing.any() else np.inf
+
+
+def check_step(valve: SpinValve, bias: Bias, dt: float, t: float) -> None:
+    """Raise if ``dt`` is beyond `stability_limit` (skipped while parameters are traced)."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((valve, bias, t))):
+        return
+    limit = stability_limit(valve, bias, t)
+    if dt > limit:
+        raise ValueError(f"Argument `dt` must stay below the stability limit {limit:.4g} of this valve, but is {dt:g}.")
+
+
+class RungeKutta38(diffrax.AbstractSolver):
+    """The step of `evolve` as a diffrax solver, for `diffrax.diffeqsolve` with ``ODETerm(lambda t, y, args: ...)``.
+
+    diffrax's own Runge-Kutta solvers do not take a state that mixes complex and real arrays. There is no error
+    estimate, so only `diffrax.ConstantStepSize` and `diffrax.StepTo` can drive it.
+    """
+
+    term_structure: ClassVar = diffrax.AbstractTerm
+    interpolation_cls: ClassVar[Callable[..., diffrax.LocalLinearInterpolation]] = diffrax.LocalLinearInterpolation
+
+    def order(self, terms: PyTree) -> int:
+        return 4
+
+    def init(self, terms, t0, t1, y0, args) -> None:
+        return None
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump) -> tuple[Any, ...]:
+        del solver_state, made_jump
+        derivative = lambda t, y: terms.vf(t, y, args)
+        y1 = runge_kutta_step(derivative, t0, y0, t1 - t0)
+        return y1, None, dict(y0=y0, y1=y1), None, diffrax.RESULTS.successful
+
+    def func(self, terms, t0, y0, args) -> PyTree:
+        return terms.vf(t0, y0, args)

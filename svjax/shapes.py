@@ -1,0 +1,23 @@
+"""Names for the arrays of the problem.
+
+Dimension names: ``dim`` = 2 N (site and spinor, the spinor index is the fast one: row 2 j + s is site j, spin s),
+``cols`` = the stored columns of all Pi_lp (lead, pole, contact spinor; the last is the fastest), ``spins`` = N_S,
+``layers``, ``leads``, ``poles``. Energies are in units of the hopping gamma, times in hbar/gamma, and hbar = k_B = 1.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Complex, Float
+
+Scalar = Float[Array, ""]
+Vector = Float[Array, "3"]
+Spins = Float[Array, "spins 3"]
+PerLayer = Float[Array, "layers"]
+PerLead = Float[Array, "leads"]
+Matrix = Complex[Array, "dim dim"]
+Columns = Complex[Array, "dim cols"]
+
+
+def real_array(value: ArrayLike) -> Array:
+    """``value``, also nested sequences, as an array of floating-point numbers."""
+    array = jnp.asarray(value)
+    return array.astype(jnp.result_type(float, array))
