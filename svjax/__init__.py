@@ -36,7 +36,15 @@ from svjax.observables import (
     spin_density as spin_density,
     total_spin as total_spin,
 )
-from svjax.poles import Poles as Poles, pade_poles as pade_poles
+from svjax.poles import (
+    Poles as Poles,
+    fermi as fermi,
+    matsubara_poles as matsubara_poles,
+    optimized_poles as optimized_poles,
+    pade_poles as pade_poles,
+    poles_for as poles_for,
+)
+from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
 
 __version__ = _version("svjax")
