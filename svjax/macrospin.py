@@ -52,10 +52,11 @@ def macrospin_solution(
 
     **Returns:** the magnetisations per spin (T, 2, 3), differentiable in every argument, where M vanishes also.
     """
-    t, n_s = real_array(t), real_array(n_s)
+    sizes = jnp.broadcast_to(real_array(n_s), (2,))
     start = jnp.stack([real_array(m_left), real_array(m_right)])
-    total = jnp.broadcast_to(n_s, (2,)) @ start
-    return rotate(start, total, phase * _inverse_length(total, 2 * jnp.max(n_s)) - j_eff * t)
+    total = sizes @ start
+    turning = real_array(phase) * inverse_length(total, jnp.sum(sizes))
+    return rotate(start, total, turning - real_array(j_eff) * real_array(t))
 
 
 def rotate(vectors: Array, about: Array, amount: Array) -> Array:
@@ -77,10 +78,11 @@ def rotate(vectors: Array, about: Array, amount: Array) -> Array:
 
 def direction(vector: Array, scale: ArrayLike = 1.0) -> Array:
     """Unit vector along `vector` (..., 3), or zero, with zero gradient, where it vanishes next to `scale`."""
-    return vector * _inverse_length(vector, scale)[..., None]
+    return vector * inverse_length(vector, scale)[..., None]
 
 
-def _inverse_length(vector: Array, scale: ArrayLike) -> Array:
+def inverse_length(vector: Array, scale: ArrayLike) -> Array:
+    """1/|vector|, or zero as in `direction`."""
     square = jnp.sum(vector**2, axis=-1)
     nonzero = square > (10 * jnp.finfo(vector.dtype).eps * scale) ** 2
     return jnp.where(nonzero, 1 / jnp.sqrt(jnp.where(nonzero, square, 1.0)), 0.0)
@@ -132,14 +134,14 @@ class MacrospinModel(eqx.Module):
         return -jax.grad(self.energy)(m) / self.n_s[:, None]
 
     def time_derivative(self, m: TwoVectors) -> TwoVectors:
-        """dm/dt (gamma) for |m| = 1: solved for, it is (T - alpha m x T)/(1 + alpha^2), T the torque without damping."""
+        """dm/dt (gamma) for |m| = 1: solved for, (T - alpha m x T)/(1 + alpha^2), T the torque without damping."""
         p = m[::-1] if self.polarizer is None else self.polarizer
         h = self.effective_field(m) + self.damping_like[:, None] * jnp.cross(p, m) + self.field_like[:, None] * p
         torque, alpha = jnp.cross(m, h), self.damping[:, None]
         return (torque - alpha * jnp.cross(m, torque)) / (1 + alpha**2)
 
 
-def _rate(t: Array, m: Array, model: MacrospinModel) -> Array:
+def _rate(t, m: TwoVectors, model: MacrospinModel) -> TwoVectors:
     return model.time_derivative(m)
 
 
@@ -167,25 +169,23 @@ def solve_macrospin(
     **Returns:** the magnetisations per spin (T, 2, 3), differentiable in the model's leaves and in m0.
     """
     model = jax.tree.map(real_array, model)  # tree_at may have put Python floats here
-    m0, times = real_array(m0), real_array(times)
-    if m0.shape != (2, 3):
-        raise ValueError(f"Argument `m0` must be of shape (2, 3), but is of shape {m0.shape}.")
-    if times.ndim != 1 or times.size < 2:
-        raise ValueError(f"Argument `times` must be of shape (T,) with T >= 2, but is of shape {times.shape}.")
-    times = eqx.error_if(
-        times, ~jnp.all(jnp.diff(times) > 0), "Argument `times` must be strictly increasing, but is not."
-    )
+    start, ts = real_array(m0), real_array(times)
+    if start.shape != (2, 3):
+        raise ValueError(f"Argument `m0` must be of shape (2, 3), but is of shape {start.shape}.")
+    if ts.ndim != 1 or ts.size < 2:
+        raise ValueError(f"Argument `times` must be of shape (T,) with T >= 2, but is of shape {ts.shape}.")
+    ts = eqx.error_if(ts, ~jnp.all(jnp.diff(ts) > 0), "Argument `times` must be strictly increasing, but is not.")
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(_rate),
         diffrax.Tsit5(),
-        times[0],
-        times[-1],
+        ts[0],
+        ts[-1],
         dt0=None,
-        y0=m0,
+        y0=start,
         args=model,
-        saveat=diffrax.SaveAt(ts=times),
+        saveat=diffrax.SaveAt(ts=ts),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
         max_steps=max_steps,
         adjoint=diffrax.DirectAdjoint() if adjoint is None else adjoint,
     )
-    return solution.ys
+    return jnp.asarray(solution.ys)

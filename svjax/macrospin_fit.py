@@ -12,9 +12,10 @@ import lineax as lx
 import numpy as np
 import optax
 import optimistix as optx
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool
 
-from svjax.macrospin import PERPENDICULAR, Numbers, TwoVectors, direction, macrospin_solution, rotate
+from svjax.macrospin import PERPENDICULAR, Numbers, TwoVectors, direction, inverse_length, macrospin_solution, rotate
 from svjax.shapes import Scalar, real_array
 
 
@@ -39,7 +40,7 @@ class MacrospinFit(eqx.Module):
     """Largest residual with which the fit calls the run a macrospin."""
 
     @property
-    def ok(self) -> Bool[Array, ""]:
+    def ok(self) -> Bool[Array, "*batch"]:
         """The fit converged, the run determines J_eff, and the residual is not above `max_residual`."""
         return self.converged & jnp.isfinite(self.error) & (self.residual <= self.max_residual)
 
@@ -78,7 +79,7 @@ def fit_macrospin(
     respect to the data.
 
     The error bar is that of the Gauss-Newton curvature and the residual's variance, the variance widened by
-    (1 + r)/(1 - r) with r the correlation of the residual from one sample to the next: 1 for noise; for a smooth run,
+    (pi/2)/arccos(r) with r the correlation of the residual from one sample to the next: 1 for noise; for a smooth run,
     whose residual is not noise, it keeps the error bar from shrinking as the run is sampled more finely. It does not
     know how wrong the macrospin picture is: compare the fits with and without a known start.
 
@@ -95,11 +96,11 @@ def fit_macrospin(
     Raises ValueError for data of a wrong shape, and, unless called inside jit or vmap, for data that are not finite,
     times that do not increase, or layers' sums given in place of magnetisations per spin.
     """
-    t, m_left, m_right, n_s = (real_array(x) for x in (t, m_left, m_right, n_s))
-    start = None if start is None else real_array(start)
-    _check_data(t, m_left, m_right, n_s, start)
-    m = jnp.stack([m_left, m_right], axis=1)
-    return _fit(t, m, jnp.broadcast_to(n_s, (2,)), start, real_array(max_residual))
+    times, left, right, sizes = (real_array(x) for x in (t, m_left, m_right, n_s))
+    known = None if start is None else real_array(start)
+    _check_data(times, left, right, sizes, known)
+    m = jnp.stack([left, right], axis=1)
+    return _fit(times, m, jnp.broadcast_to(sizes, (2,)), known, real_array(max_residual))
 
 
 def _check_data(t: Array, m_left: Array, m_right: Array, n_s: Array, start: Array | None) -> None:
@@ -127,14 +128,14 @@ def _check_data(t: Array, m_left: Array, m_right: Array, n_s: Array, start: Arra
 
 
 def _is_known(value: Array | None) -> bool:
-    return value is not None and not isinstance(value, jax.core.Tracer)
+    return value is not None and not isinstance(value, Tracer)
 
 
 class _Problem(eqx.Module):
-    """Least squares in y = (J_eff scale, angles at the run's centre): two numbers with a known start, else five.
+    """Least squares in y = (omega times the run's length, angles at the run's centre).
 
-    The angles are taken at the centre of the run because there they are hardly correlated with the frequency: with a
-    known start one angle about M, else two tangent coordinates of each layer's direction about a reference.
+    In omega, not J_eff, and with the angles at the centre, the unknowns are hardly correlated. With a known start there
+    is one angle, about M; else there are four, two tangent coordinates of each layer's direction about a reference.
     """
 
     t: Array
@@ -147,16 +148,14 @@ class _Problem(eqx.Module):
     def centre(self) -> Array:
         return (self.t[0] + self.t[-1]) / 2
 
-    @property
-    def scale(self) -> Array:
-        return (self.t[-1] - self.t[0]) * jnp.sum(self.sizes)
-
     def orbit(self, y: Array) -> tuple[Array, Array, Array]:
         """J_eff, the layers (2, 3) from which the phase counts, and the phase at the centre."""
-        if self.known_start:
-            return y[0] / self.scale, self.reference, y[1]
-        tangents = jnp.einsum("la,lac->lc", y[1:].reshape(2, 2), jax.vmap(_tangents)(self.reference))
-        return y[0] / self.scale, direction(self.reference + tangents), jnp.zeros(())
+        layers, phase = self.reference, y[1]
+        if not self.known_start:
+            tangents = jnp.einsum("la,lac->lc", y[1:].reshape(2, 2), jax.vmap(_tangents)(self.reference))
+            layers, phase = direction(self.reference + tangents), jnp.zeros(())
+        omega = y[0] / (self.t[-1] - self.t[0])
+        return -omega * inverse_length(self.sizes @ layers, jnp.sum(self.sizes)), layers, phase
 
     def residuals(self, y: Array, _: None = None) -> Array:
         j_eff, layers, phase = self.orbit(y)
@@ -168,8 +167,8 @@ class _Problem(eqx.Module):
     def loss(self, y: Array) -> Array:
         return jnp.mean(self.residuals(y) ** 2)
 
-    def start_and_phase(self, y: Array) -> tuple[Array, Array]:
-        """The layers (2, 3) at t = 0, and the phase there, not wrapped."""
+    def results(self, y: Array) -> tuple[Array, Array]:
+        """J_eff and the phase at t = 0, not wrapped, (2,), and the layers (2, 3) there."""
         j_eff, layers, phase = self.orbit(y)
         total = self.sizes @ layers
         axis = direction(total, jnp.sum(self.sizes))
@@ -177,13 +176,13 @@ class _Problem(eqx.Module):
         if not self.known_start:
             origin, now = (v[0] - v[1] for v in (jnp.asarray(PERPENDICULAR), layers))
             phase = jnp.arctan2(axis @ jnp.cross(origin, now), origin @ now - (axis @ origin) * (axis @ now))
-        return start, phase + j_eff * jnp.linalg.norm(total) * self.centre
+        return jnp.stack([j_eff, phase + j_eff * (axis @ total) * self.centre]), start
 
 
 @eqx.filter_jit
 def _fit(t: Array, m: Array, sizes: Array, start: Array | None, max_residual: Array) -> MacrospinFit:
     problem, y = _periodogram_start(t, m, sizes, start)
-    descended = _adam(problem, y)
+    descended = jax.lax.stop_gradient(_adam(problem, y))
     tolerance = float(jnp.finfo(y.dtype).eps) ** 0.6
     solver = optx.GaussNewton(rtol=tolerance, atol=tolerance, linear_solver=lx.SVD())
     y = optx.least_squares(problem.residuals, solver, descended, max_steps=50, throw=False).value
@@ -191,17 +190,18 @@ def _fit(t: Array, m: Array, sizes: Array, start: Array | None, max_residual: Ar
 
     residuals, jacobian = problem.residuals(y), jax.jacfwd(problem.residuals)(y)
     step, covariance, determined = _gauss_newton(residuals, jacobian)
-    (layers, phase), (_, phase_gradient) = problem.start_and_phase(y), jax.jacfwd(problem.start_and_phase)(y)
-    deviations = jnp.sqrt(jnp.diagonal(covariance))
+    (j_eff, phase), layers = problem.results(y)
+    gradient, _ = jax.jacfwd(problem.results, has_aux=True)(y)
+    errors = jnp.where(determined, jnp.sqrt(jnp.diagonal(gradient @ covariance @ gradient.T)), jnp.inf)
     valid = jnp.all(jnp.diff(t) > 0) & jnp.all(sizes > 0) & jnp.all(jnp.isfinite(residuals))
     return MacrospinFit(
-        j_eff=jnp.where(valid, y[0] / problem.scale, jnp.nan),
-        error=jnp.where(determined, deviations[0] / problem.scale, jnp.inf),
+        j_eff=jnp.where(valid, j_eff, jnp.nan),
+        error=errors[0],
         residual=jnp.sqrt(jnp.mean(residuals**2)),
         phase=jnp.arctan2(jnp.sin(phase), jnp.cos(phase)),
-        phase_error=jnp.where(determined, jnp.sqrt(phase_gradient @ covariance @ phase_gradient), jnp.inf),
+        phase_error=errors[1],
         start=layers,
-        converged=valid & jnp.all(jnp.abs(step) <= 1e-3 * deviations + 100 * tolerance),
+        converged=valid & jnp.all(jnp.abs(step) <= 1e-3 * jnp.sqrt(jnp.diagonal(covariance)) + 100 * tolerance),
         max_residual=max_residual,
     )
 
@@ -219,25 +219,25 @@ def _periodogram_start(t: Array, m: Array, sizes: Array, start: Array | None) ->
     omega = 2 * jnp.pi * jnp.fft.fftfreq(length)[jnp.argmax(power)] / (even[1] - even[0])
 
     problem = _Problem(t, m, sizes, m[0] if start is None else start, start is not None)
-    back = -omega * (t - problem.centre)
-    angle = -omega * problem.scale / jnp.where(jnp.any(axis != 0), jnp.linalg.norm(total), 1.0)
+    back, turned = -omega * (t - problem.centre), omega * (t[-1] - t[0])
     if start is not None:
         phase = jnp.angle(jnp.sum(turning * jnp.exp(1j * back)) * jnp.conj((start[0] - start[1]) @ across))
-        return problem, jnp.stack([angle, phase])
+        return problem, jnp.stack([turned, phase])
     layers = direction(jnp.mean(rotate(m, axis, back), axis=0))
     problem = eqx.tree_at(lambda p: p.reference, problem, jax.lax.stop_gradient(layers))
-    return problem, jnp.concatenate([angle[None], jnp.zeros(4)])
+    return problem, jnp.append(turned, jnp.zeros(4))
 
 
 def _adam(problem: _Problem, y: Array, steps: int = 50) -> Array:
     optimizer = optax.adam(optax.cosine_decay_schedule(0.05, steps))
 
-    def step(carry: tuple[Array, optax.OptState], _: None) -> tuple[tuple[Array, optax.OptState], None]:
+    def step(carry, _):
         y, state = carry
         update, state = optimizer.update(jax.grad(problem.loss)(y), state)
         return (optax.apply_updates(y, update), state), None
 
-    return jax.lax.scan(step, (y, optimizer.init(y)), length=steps)[0][0]
+    (y, _), _ = jax.lax.scan(step, (y, optimizer.init(y)), length=steps)
+    return y
 
 
 def _gauss_newton(residuals: Array, jacobian: Array) -> tuple[Array, Array, Array]:
@@ -255,8 +255,9 @@ def _gauss_newton(residuals: Array, jacobian: Array) -> tuple[Array, Array, Arra
 
     square = jnp.sum(residuals**2)
     correlation = jnp.sum(residuals[1:] * residuals[:-1]) / jnp.where(square > 0, square, 1.0)
-    correlation = jnp.clip(correlation, 0.0, 1 - 1 / len(residuals))
-    variance = square / (count - n) * (1 + correlation) / (1 - correlation)
+    # a smooth residual cos(w t) has r = cos(w dt) and passes through zero, or has one independent value, every pi/w
+    correlation = jnp.clip(correlation, 0.0, 1 - 1 / len(residuals) ** 2)
+    variance = square / (count - n) * (jnp.pi / 2) / jnp.arccos(correlation)
     step = inverse @ (scaled.T @ residuals.reshape(count)) / lengths
     return step, variance * inverse / jnp.outer(lengths, lengths), determined
 

@@ -49,7 +49,9 @@ def test_isolated_valve_follows_liouville_and_the_spin_equation():
     axes = np.repeat([[1, 0, 0], [0, 0, 1]], 2, axis=0)
     k = np.repeat([0.2, 0.1], 2)[:, None]
     neighbour = spins[np.array([1, 0, 3, 2])]
-    field = neighbour + [0.3, -0.1, 0.2] + 2 * k * np.sum(spins * axes, 1, keepdims=True) * axes - 1.5 * density
+    field = (
+        neighbour + np.array([0.3, -0.1, 0.2]) + 2 * k * np.sum(spins * axes, 1, keepdims=True) * axes - 1.5 * density
+    )
     assert np.allclose(found.spins, np.cross(spins, field), atol=1e-12)
 
 
