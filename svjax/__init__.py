@@ -21,6 +21,12 @@ from svjax.evolve import (
 )
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.lattice import Lattice as Lattice
+from svjax.macrospin import (
+    MacrospinModel as MacrospinModel,
+    macrospin_solution as macrospin_solution,
+    solve_macrospin as solve_macrospin,
+)
+from svjax.macrospin_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
 from svjax.observables import (
     charge_balance as charge_balance,
     charge_current as charge_current,
