@@ -18,6 +18,7 @@ from svjax.evolve import (
     Trajectory as Trajectory,
     evolve as evolve,
     stability_limit as stability_limit,
+    suggest_dt as suggest_dt,
 )
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.lattice import Lattice as Lattice

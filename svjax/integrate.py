@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isqrt
+from math import factorial, isqrt
 from typing import TypeVar
 
 import jax
@@ -49,31 +49,80 @@ RK38 = Tableau(
 
 
 def runge_kutta_step(derivative: Derivative, t: Array, y: Y, dt: Array, tableau: Tableau = RK38) -> Y:
-    """One step y(t) -> y(t + dt) of dy/dt = derivative(t, y); the default is the 3/8 rule of Kutta.
+    """One step y(t) -> y(t + dt) of dy/dt = derivative(t, y); the default is the 3/8 rule of Kutta."""
+    rows = [(1, row) for row in (*tableau.a, tableau.b)]
+    return _staged(derivative, t, y, dt, tableau.c, jax.tree.map(lambda _: rows, y))
+
+
+def exponential_step(derivative: Derivative, decay: PyTree, t: Array, y: Y, dt: Array) -> Y:
+    """One step of dy/dt = derivative(t, y) by the fourth-order exponential method of Krogstad (2005), ETDRK4-B.
+
+    ``decay`` is shaped like y: None where the classic Runge-Kutta step will do, or the rates, broadcastable against the
+    leaf, of a stiff linear part -decay y of the derivative, which is integrated exactly, however fast it is.
+    """
+    dt = jnp.asarray(dt)
+    tree = jax.tree.structure(y)
+    rates = tree.flatten_up_to(decay)
+
+    def rest(t, x):
+        slopes = jax.tree.leaves(derivative(t, x))
+        terms = zip(slopes, rates, jax.tree.leaves(x), strict=True)
+        return tree.unflatten([k if rate is None else k + rate * x for k, rate, x in terms])
+
+    rows = tree.unflatten([_CLASSIC if rate is None else _krogstad(-rate * dt) for rate in rates])
+    return _staged(rest, t, y, dt, (0.0, 0.5, 0.5, 1.0), rows)
+
+
+_CLASSIC = [(1, ()), (1, (1 / 2,)), (1, (0, 1 / 2)), (1, (0, 0, 1)), (1, (1 / 6, 1 / 3, 1 / 3, 1 / 6))]
+
+
+def _krogstad(z: Array) -> list[tuple]:
+    """The factor of y and the weights of the slopes for the four stages and the step, at the scaled rates ``z``."""
+    half, one = _phi(z / 2), _phi(z)
+    last = one[1] - 3 * one[2] + 4 * one[3], 2 * one[2] - 4 * one[3], 4 * one[3] - one[2]
+    return [
+        (1, ()),
+        (half[0], (half[1] / 2,)),
+        (half[0], (half[1] / 2 - half[2], half[2])),
+        (one[0], (one[1] - 2 * one[2], 0, 2 * one[2])),
+        (one[0], (last[0], last[1], last[1], last[2])),
+    ]
+
+
+def _phi(z: Array) -> list[Array]:
+    """phi_0 = e^z and phi_k = (phi_(k-1) - 1/(k-1)!) / z for k = 1, 2, 3, by their series where |z| is small."""
+    small = jnp.abs(z) < 1
+    safe = jnp.where(small, 1.0, z)
+    values = [jnp.exp(z)]
+    for k in (1, 2, 3):
+        series = sum(jnp.where(small, z, 0.0) ** n / factorial(n + k) for n in range(18))
+        values.append(jnp.where(small, series, (values[-1] - 1 / factorial(k - 1)) / safe))
+    return values
+
+
+def _staged(derivative: Derivative, t: Array, y: Y, dt: Array, nodes: Sequence[float], rows: PyTree) -> Y:
+    """The stages of an explicit method and its step: factor_i y + dt sum_j weight_ij slope_j, with rows for each leaf.
 
     Each stage is computed behind a branch that is always taken. Without it the compiler fuses the stages into each
     other and computes the early ones again for every use in the later ones, at ten times the cost.
     """
     dt = jnp.asarray(dt)
     derivative = jax.jit(derivative)  # traced once for all stages
-    stages: list = []
-    for row, c in zip(tableau.a, tableau.c, strict=True):
-        stages.append(
-            jax.lax.cond(
-                jnp.isfinite(dt),
-                lambda x, c=c: derivative(t + c * dt, x),
-                lambda x: x,
-                _advance(y, dt, row, stages),
-            )
-        )
-    return _advance(y, dt, tableau.b, stages)
+    slopes: list = []
 
+    def point(number: int) -> Y:
+        def combine(y, rows, *slopes):
+            factor, weights = rows[number]
+            pairs = zip(weights, slopes, strict=False)
+            terms = ((weight * dt) * k for weight, k in pairs if isinstance(weight, Array) or weight != 0)
+            return sum(terms, factor * y if isinstance(factor, Array) else y)
 
-def _advance(y: Y, dt: Array, weights: Sequence[float], stages: Sequence[Y]) -> Y:
-    """y + dt sum_i weights_i stages_i."""
-    terms = [(weight, stage) for weight, stage in zip(weights, stages, strict=False) if weight]
-    add = lambda y, *ks: sum(((weight * dt) * k for (weight, _), k in zip(terms, ks, strict=True)), y)
-    return jax.tree.map(add, y, *(stage for _, stage in terms))
+        return jax.tree.map(combine, y, rows, *slopes)
+
+    for number, c in enumerate(nodes):
+        slope = jax.lax.cond(jnp.isfinite(dt), lambda x, c=c: derivative(t + c * dt, x), lambda x: x, point(number))
+        slopes.append(slope)
+    return point(len(nodes))
 
 
 def checkpointed_scan(body: Callable, carry: PyTree, xs: Array) -> tuple[PyTree, PyTree]:

@@ -239,13 +239,9 @@ def test_a_batch_of_valves_has_gradients():
 
 
 def test_memory_of_a_run_does_not_grow_with_its_length():
-    from svjax.evolve import _run
-
     def memory(steps):
-        bias = sv.symmetric(1.0)
-        run = jax.jit(
-            lambda s: _run(canonical(SMALL), s, bias, jnp.array(0.02), 0, steps, steps // 4, lambda v, s: {}, False)
-        )
+        observe = lambda v, s: {"m": sv.magnetization(v, s)}
+        run = jax.jit(lambda s: sv.evolve(SMALL, s, (0.5, 0.0), steps / 50, save_every=steps // 4, observe=observe))
         analysis = run.lower(START).compile().memory_analysis()
         return analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
@@ -305,6 +301,38 @@ def test_a_run_that_diverges_says_when_and_keeps_what_it_saved():
     assert eqx.tree_equal(kept.observables, good.observables)
 
 
+def test_the_exponential_method_follows_the_runge_kutta_run_through_a_quench():
+    """Steps of 0.1, 15 times the limit of the explicit method, and the graded first step that the jump asks for."""
+    valve = eqx.tree_at(lambda v: v.poles, SMALL, sv.optimized_poles(10, reach=100))
+    start = sv.stationary(valve, START.spins)
+    bias = sv.symmetric(0.8)
+    assert 10 * sv.stability_limit(valve, bias) < 0.1
+    run = sv.evolve(valve, start, bias, 4.0, dt=0.1, method="etd", save_every=8)
+    fine = sv.evolve(valve, start, bias, 4.0, dt=0.005, save_every=160)
+    assert largest_difference(run.observables, fine.observables) < 2e-5
+    assert largest_difference(run.state.rho, fine.state.rho) < 2e-5
+    late = sv.evolve(valve, fine.state, bias, 4.0, dt=0.1, method="etd", save_every=40, start_step=40)
+    rest = sv.evolve(valve, fine.state, bias, 4.0, dt=0.005, save_every=800, start_step=800)
+    assert largest_difference(late.observables, rest.observables) < 2e-5
+
+
+def test_the_exponential_run_is_of_fourth_order_under_a_smooth_bias():
+    smooth = lambda t: jnp.array([0.3, -0.2]) * t**4 / (1 + t**4)
+    errors = []
+    exact = sv.evolve(SMALL, START, smooth, 2.0, dt=0.0025, save_every=100).state
+    for dt in (0.1, 0.05, 0.025):
+        errors.append(largest_difference(sv.evolve(SMALL, START, smooth, 2.0, dt=dt, method="etd").state, exact))
+    slopes = np.diff(np.log2(errors))
+    assert np.all(np.abs(slopes + 4) < 0.3), (slopes, errors)
+
+
+def test_suggested_steps_are_round_and_stable():
+    valve = sv.SpinValve.square(j_sd=2.0)
+    assert sv.suggest_dt(valve) == 0.02
+    assert sv.suggest_dt(valve, method="etd") == 0.1
+    assert sv.suggest_dt(sv.SpinValve.chain(j_sd=1.0)) <= 0.8 * sv.stability_limit(sv.SpinValve.chain(j_sd=1.0))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -314,7 +342,7 @@ def test_a_run_that_diverges_says_when_and_keeps_what_it_saved():
         (dict(dt=0.0), "`dt` must be a positive number, but is 0"),
         (dict(dt=np.inf), "`dt` must be a positive number, but is inf"),
         (dict(save_every=0), "`save_every` must be a whole number of at least 1, but is 0"),
-        (dict(method="euler"), "`method` must be 'rk38', but is 'euler'"),
+        (dict(method="euler"), r"`method` must be one of \('rk38', 'etd'\), but is 'euler'"),
         (dict(bias=(0.1,)), r"`bias` must give one level for each of the 2 leads, but has shape \(1,\)"),
         (dict(bias=(0.1, np.nan)), "`bias` must be finite"),
     ],
