@@ -7,11 +7,10 @@ of motion stay exact for any mu_l(t): the band of lead l shifts rigidly with mu_
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from svjax.shapes import Numbers, real_array
+from svjax.shapes import Numbers, known, real_array
 
 Bias = Callable[[Array], Float[Array, "leads"]]
 
@@ -81,6 +80,6 @@ def as_bias(bias: Bias | Numbers | None, n_leads: int) -> Bias:
         raise ValueError(
             f"Argument `bias` must give one level for each of the {n_leads} leads, but has shape {levels.shape}."
         )
-    if not isinstance(levels, jax.core.Tracer) and not bool(jnp.all(jnp.isfinite(levels))):
+    if known(levels) and not bool(jnp.all(jnp.isfinite(levels))):
         raise ValueError(f"Argument `bias` must be finite, but is {levels} at t = 0.")
     return bias

@@ -10,7 +10,7 @@ from scipy.special import digamma
 
 from svjax.equations import State, sum_over_poles
 from svjax.hamiltonian import effective_hamiltonian, hamiltonian
-from svjax.shapes import Columns, Matrix, Numbers, PerLead, Spins
+from svjax.shapes import Columns, Matrix, Numbers, PerLead, Spins, known
 from svjax.valve import SpinValve, check_spins, prepare
 
 
@@ -47,7 +47,7 @@ def stationary(
         raise ValueError("Argument `temperature` must be None for a valve with leads, which have their own.")
     mu = check_mu(valve, mu)
     state, unique = stationary_state(valve, spins, mu)
-    if not isinstance(unique, jax.core.Tracer) and not bool(unique):
+    if known(unique) and not bool(unique):
         raise ValueError(
             "Argument `valve` must let every state reach a lead, but some state has no weight on any contact, "
             "so that its occupation, and rho, are not unique."
@@ -61,7 +61,7 @@ def check_mu(valve: SpinValve, mu: Numbers | None) -> PerLead:
     mu = jnp.zeros(leads) if mu is None else jnp.asarray(mu)
     if mu.shape != (leads,):
         raise ValueError(f"Argument `mu` must give one level for each of the {leads} leads, but has shape {mu.shape}.")
-    if not isinstance(mu, jax.core.Tracer) and not bool(jnp.all(jnp.isfinite(mu))):
+    if known(mu) and not bool(jnp.all(jnp.isfinite(mu))):
         raise ValueError(f"Argument `mu` must be finite, but is {np.asarray(mu)}.")
     return mu.astype(valve.j_sd.dtype)
 
@@ -142,7 +142,7 @@ def isolated_density_matrix(h: Matrix, temperature: Numbers | None = None) -> Ma
     """rho = f(H) of an isolated valve: the Fermi function at ``temperature`` and level 0, or its limit T -> 0."""
     if temperature is None:
         return _function_of(h, jnp.zeros((), h.real.dtype), _step_occupations)
-    if not isinstance(temperature, jax.core.Tracer) and not np.all(np.asarray(temperature) > 0):
+    if known(temperature) and not np.all(np.asarray(temperature) > 0):
         raise ValueError(f"Argument `temperature` must be positive, but is {temperature}.")
     return _function_of(h, jnp.asarray(temperature, h.real.dtype), _fermi_occupations)
 

@@ -32,7 +32,8 @@ def column_leads(lattice: Lattice, n_poles: int) -> tuple[np.ndarray, np.ndarray
         lead.append(np.full(n_poles * len(rows), number))
         pole.append(np.repeat(np.arange(n_poles), len(rows)))
         row.append(np.tile(rows, n_poles))
-    return tuple(np.concatenate([*part, np.array([], int)]).astype(int) for part in (lead, pole, row))
+    whole = lambda parts: np.concatenate([*parts, np.array([], int)]).astype(int)
+    return whole(lead), whole(pole), whole(row)
 
 
 def sum_over_poles(lattice: Lattice, pi: Columns) -> list[Complex[Array, "dim contact"]]:

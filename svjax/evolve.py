@@ -15,7 +15,7 @@ from svjax.bias import Bias, as_bias
 from svjax.equations import State, column_leads, coupled_derivative
 from svjax.integrate import checkpointed_scan, exponential_step, runge_kutta_step
 from svjax.observables import default_observables
-from svjax.shapes import Numbers
+from svjax.shapes import Numbers, known
 from svjax.valve import SpinValve, check_spins, prepare
 
 METHODS = ("rk38", "etd")
@@ -89,8 +89,9 @@ def evolve(
     done = -1
     if method == "etd" and isinstance(start_step, int) and start_step == 0 and steps:
         state, done = _graded_start(step, state), 0
-    trajectory, finite = _run(step, state, start_step, done, steps, int(save_every), observe)
-    if not isinstance(finite, jax.core.Tracer):
+    first = jnp.asarray(start_step)
+    trajectory, finite = _run(step, state, first, jnp.asarray(done), steps, int(save_every), observe)
+    if known(finite):
         _raise_if_diverged(trajectory, np.asarray(finite))
     return trajectory
 
@@ -156,10 +157,6 @@ def pole_decay(valve: SpinValve) -> State:
     """The rates xi_p/beta_l at which the columns of Pi_lp decay, the stiff part of Eq. (9), for `exponential_step`."""
     lead, pole, _ = column_leads(valve.lattice, len(valve.poles.xi))
     return State(None, valve.poles.xi[pole] * valve.temperature[lead], None)  # type: ignore[arg-type]
-
-
-def _is_finite(state: State) -> Bool[Array, ""]:
-    return jnp.all(jnp.isfinite(jnp.diagonal(state.rho))) & jnp.all(jnp.isfinite(state.spins))
 
 
 def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State, *, freeze_spins: bool = False) -> State:
@@ -239,7 +236,7 @@ def _longest_step(rate: complex) -> float:
 
 def check_step(valve: SpinValve, bias: Bias, dt: float, t: float, method: str = "rk38") -> None:
     """Raise if ``dt`` is beyond `stability_limit` (skipped while parameters are traced)."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((valve, bias, t))):
+    if not known(*jax.tree.leaves((valve, bias, t))):
         return
     limit = stability_limit(valve, bias, t, method)
     if dt > limit:
@@ -265,7 +262,7 @@ class RungeKutta38(diffrax.AbstractSolver):
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump) -> tuple[Any, ...]:
         del solver_state, made_jump
         derivative = lambda t, y: terms.vf(t, y, args)
-        y1 = runge_kutta_step(derivative, t0, y0, t1 - t0)
+        y1 = runge_kutta_step(derivative, jnp.asarray(t0), y0, jnp.asarray(t1 - t0))
         return y1, None, dict(y0=y0, y1=y1), None, diffrax.RESULTS.successful
 
     def func(self, terms, t0, y0, args) -> PyTree:

@@ -39,7 +39,7 @@ class SparseRows:
     @cached_property
     def transpose(self) -> "SparseRows":
         row, col, value = self.entries
-        return SparseRows(self.shape[::-1], col, row, value)
+        return SparseRows((self.shape[1], self.shape[0]), col, row, value)
 
     def __call__(self, x: Inexact[Array, "cols *rest"]) -> Inexact[Array, "rows *rest"]:
         return sparse_rows_p.bind(x, table=self)
@@ -149,8 +149,8 @@ class Lattice:
     def neighbours(self) -> SparseRows:
         """(N, N) the amplitudes of the bonds, so that hopping is ``-hopping * neighbours(x)``."""
         i, j, a = zip(*self.bonds, strict=True) if self.bonds else ((), (), ())
-        values = np.array(a + tuple(np.conj(a)))
-        values = values.real if np.all(values.imag == 0) else values
+        values = np.concatenate([np.array(a, complex), np.conj(np.array(a, complex))])
+        values = np.real(values) if np.all(np.isreal(values)) else values
         return SparseRows((self.n_sites, self.n_sites), i + j, j + i, values)
 
     @cached_property

@@ -11,7 +11,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from svjax.shapes import Numbers, Scalar, Vector, real_array
 
@@ -73,12 +73,12 @@ def rotate(vectors: Array, about: Array, amount: Array) -> Array:
     return (1 - b * square) * vectors + a * amount * jnp.cross(about, vectors) + b * amount**2 * along
 
 
-def direction(vector: Array, scale: Numbers = 1.0) -> Array:
+def direction(vector: Array, scale: ArrayLike = 1.0) -> Array:
     """Unit vector along `vector` (..., 3), or zero, with zero gradient, where it vanishes next to `scale`."""
     return vector * inverse_length(vector, scale)[..., None]
 
 
-def inverse_length(vector: Array, scale: Numbers) -> Array:
+def inverse_length(vector: Array, scale: ArrayLike) -> Array:
     """1/|vector|, or zero as in `direction`."""
     square = jnp.sum(vector**2, axis=-1)
     nonzero = square > (10 * jnp.finfo(vector.dtype).eps * scale) ** 2

@@ -40,7 +40,7 @@ def monolayer_polarization(valve: SpinValve, state: State) -> Float[Array, "mono
     member = np.zeros((len(groups), valve.lattice.n_sites))
     for number, sites in enumerate(groups):
         member[number, list(sites)] = 1
-    return 2 * (member @ site_spin(valve, state)) / (member @ site_charge(valve, state))[:, None]
+    return 2 * (jnp.asarray(member) @ site_spin(valve, state)) / (member @ site_charge(valve, state))[:, None]
 
 
 def charge_current(valve: SpinValve, state: State, lead: int) -> Scalar:

@@ -8,6 +8,7 @@ Dimension names: ``dim`` = 2 N (site and spinor, the spinor index is the fast on
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Complex, Float
 
 Numbers = ArrayLike | Sequence
@@ -26,3 +27,8 @@ def real_array(value: Numbers) -> Array:
     """``value``, also nested sequences, as an array of floating-point numbers."""
     array = jnp.asarray(value)
     return array.astype(jnp.result_type(float, array))
+
+
+def known(*values: object) -> bool:
+    """Whether the values can be looked at: not inside ``jit``, ``grad`` or ``vmap``, where checks of them must wait."""
+    return not any(isinstance(value, Tracer) for value in values)

@@ -10,7 +10,7 @@ from jaxtyping import Array, DTypeLike, Float
 
 from svjax.lattice import Lattice, square
 from svjax.poles import Poles, pade_poles
-from svjax.shapes import Numbers, PerLayer, PerLead, Scalar, Spins, Vector, real_array
+from svjax.shapes import Numbers, PerLayer, PerLead, Scalar, Spins, Vector, known, real_array
 
 _EASY_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -138,7 +138,7 @@ def _build(
     poles: Poles | None = None,
     dtype: DTypeLike = "float64",
 ) -> SpinValve:
-    if np.dtype(dtype) == np.float64 and not jax.config.jax_enable_x64:
+    if np.dtype(dtype) == np.float64 and not jax.config.read("jax_enable_x64"):
         raise RuntimeError(
             "svjax works in double precision, but jax_enable_x64 is off: call "
             "`jax.config.update('jax_enable_x64', True)` first, or ask for `dtype='float32'`."
@@ -171,7 +171,8 @@ def _shaped(lattice: Lattice, numbers: Sequence, poles: Poles, dtype: DTypeLike)
             leaves.append(jnp.broadcast_to(value, shape))
         except ValueError:
             raise ValueError(f"Argument `{name}` must have shape {shape}, but has shape {value.shape}.") from None
-    return SpinValve(lattice, *leaves, jax.tree.map(lambda x: real_array(x).astype(dtype), poles))
+    poles = jax.tree.map(lambda x: real_array(x).astype(dtype), poles)
+    return SpinValve(lattice, *leaves, poles)  # type: ignore[call-arg]
 
 
 def canonical(valve: SpinValve) -> SpinValve:
@@ -230,7 +231,7 @@ def _farthest(length: Array) -> Array:
 
 def _holds(condition: Array) -> bool:
     """Whether a condition holds everywhere; yes when it is traced, because its values are not known yet."""
-    return isinstance(condition, jax.core.Tracer) or bool(jnp.all(condition))
+    return not known(condition) or bool(jnp.all(condition))
 
 
 def _shown(value: Array) -> str:
