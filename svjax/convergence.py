@@ -19,8 +19,8 @@ from svjax.plan import Plan
 POLE_LIMIT = 1e-4
 STEP_LIMIT = 1e-4
 FIRST_RESPONSE = 1.0
-"""Time after the quench, in 1/hopping, that the step error leaves out. A sudden jump of the levels makes the currents at
-the leads answer at the rate of the fastest pole, which near the stability limit takes a few steps and which is a
+"""Time after the quench, in 1/hopping, that the step error leaves out. A sudden jump of the levels makes the currents
+at the leads answer at the rate of the fastest pole, which near the stability limit takes a few steps, and which is a
 property of the expansion rather than of the leads."""
 
 
