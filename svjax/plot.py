@@ -21,20 +21,20 @@ def magnetization(run: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) ->
     data = run["magnetization"].sel(layer=layer)
     t = run["time"].values
     for name, colour in COMPONENTS.items():
-        ax.plot(t, data.sel(component=name), color=colour, lw=1.0, label=f"${name}$")
+        ax.plot(t, data.sel(component=name), color=colour, lw=1.0, label=rf"$M^{name}$")
     if t[0] < 0:
         ax.axvspan(t[0], 0, color=RELAXATION, lw=0, zorder=0)
         ax.axvline(0, color="0.5", lw=0.8, zorder=1)
     place = dict(transform=ax.get_xaxis_transform(), ha="center", va="bottom", color="0.35")
     for label, span in {"stage 1": (t[0], min(0.0, t[-1])), "stage 2": (0.0, t[-1])}.items():
         if span[1] - span[0] > 0.08 * (t[-1] - t[0]):
-            ax.text(sum(span) / 2, 1.015, label, **place)
+            ax.text(sum(span) / 2, 0.03, label, **place)
     side = {0: "l", 1: "r"}.get(layer, str(layer))
     ax.set_xlabel(TIME)
     ax.set_ylabel(rf"magnetization $\mathbf{{M}}_{side} / N_S$")
     ax.set_xlim(t[0], t[-1] if t[-1] > t[0] else None)
     ax.set_ylim(-1.08, 1.08)
-    ax.legend(loc="center right", ncols=3, frameon=True, framealpha=0.85, edgecolor="none")
+    _legend(ax)
     return ax
 
 
@@ -66,7 +66,7 @@ def currents(run: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(t[0], t[-1] if t[-1] > t[0] else None)
     ax.set_xlabel(TIME)
     ax.set_ylabel(r"current ($\gamma/\hbar$)")
-    ax.legend(loc="best", ncols=3, frameon=True, framealpha=0.85, edgecolor="none")
+    _legend(ax)
     return ax
 
 
@@ -75,6 +75,11 @@ def save(ax: Axes, path: str) -> None:
     figure = ax.figure
     assert isinstance(figure, Figure)
     figure.savefig(path, dpi=200)
+
+
+def _legend(ax: Axes) -> None:
+    """Three columns above the axes, where no curve can run into them."""
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9, handlelength=2.2)
 
 
 def _axes(ax: Axes | None) -> Axes:
