@@ -46,7 +46,14 @@ from svjax.observables import (
     total_spin as total_spin,
 )
 from svjax.plan import Equilibrium as Equilibrium
-from svjax.poles import Poles as Poles, pade_poles as pade_poles
+from svjax.poles import (
+    Poles as Poles,
+    fermi as fermi,
+    matsubara_poles as matsubara_poles,
+    optimized_poles as optimized_poles,
+    pade_poles as pade_poles,
+    poles_for as poles_for,
+)
 from svjax.protocol import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins

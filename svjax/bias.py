@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from svjax.shapes import real_array
+from svjax.shapes import Numbers, real_array
 
 Bias = Callable[[Array], Float[Array, "leads"]]
 
@@ -34,12 +34,12 @@ class VoltageDrop(eqx.Module):
         return self.voltage * jnp.array(self.shape)
 
 
-def symmetric(voltage: ArrayLike) -> VoltageDrop:
+def symmetric(voltage: Numbers) -> VoltageDrop:
     """The symmetric voltage drop of the paper's Sec. III B: mu_left = V/2, mu_right = -V/2."""
     return VoltageDrop(real_array(voltage), (0.5, -0.5))
 
 
-def asymmetric(voltage: ArrayLike) -> VoltageDrop:
+def asymmetric(voltage: Numbers) -> VoltageDrop:
     """The asymmetric voltage drop of the paper's Sec. III B: mu_left = V', mu_right = 0."""
     return VoltageDrop(real_array(voltage), (1.0, 0.0))
 
@@ -71,7 +71,7 @@ class Oscillating(eqx.Module):
         return self.base + self.amplitude * jnp.sin(self.omega * t + self.phase)
 
 
-def as_bias(bias: Bias | ArrayLike | None, n_leads: int) -> Bias:
+def as_bias(bias: Bias | Numbers | None, n_leads: int) -> Bias:
     """A function of time from what users give as a bias: None (all levels at 0), one number per lead, or a function."""
     if callable(bias):
         shape = jnp.shape(bias(jnp.zeros(())))

@@ -5,17 +5,17 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool
+from jaxtyping import Array, Bool
 from scipy.special import digamma
 
 from svjax.equations import State, sum_over_poles
 from svjax.hamiltonian import effective_hamiltonian, hamiltonian
-from svjax.shapes import Columns, Matrix, PerLead, Spins
+from svjax.shapes import Columns, Matrix, Numbers, PerLead, Spins
 from svjax.valve import SpinValve, check_spins, prepare
 
 
 def stationary(
-    valve: SpinValve, spins: ArrayLike, mu: ArrayLike | None = None, *, temperature: ArrayLike | None = None
+    valve: SpinValve, spins: Numbers, mu: Numbers | None = None, *, temperature: Numbers | None = None
 ) -> State:
     """The steady state of the electrons at frozen spins: stage 0 of the protocol.
 
@@ -55,7 +55,7 @@ def stationary(
     return state
 
 
-def check_mu(valve: SpinValve, mu: ArrayLike | None) -> PerLead:
+def check_mu(valve: SpinValve, mu: Numbers | None) -> PerLead:
     """The leads' chemical potentials as an array of shape (leads,), zero if None; raises if that is not possible."""
     leads = len(valve.lattice.contacts)
     mu = jnp.zeros(leads) if mu is None else jnp.asarray(mu)
@@ -119,7 +119,7 @@ def _refined(a: Matrix, q: Matrix) -> tuple[Matrix, Bool[Array, ""]]:
 
 
 def _smith_doubling(a: Matrix, q: Matrix, most: int = 45) -> tuple[Matrix, Bool[Array, ""]]:
-    """The series of `lyapunov` and whether u^(2^k) has died out after at most ``most`` squarings (decays above 1e-12)."""
+    """The series of `lyapunov`, and whether u^(2^k) died out within ``most`` squarings (for decays above 1e-12)."""
     identity = jnp.eye(a.shape[0], dtype=a.dtype)
     a = a - 1j * jnp.imag(jnp.trace(a)) / a.shape[0] * identity
     shift = jnp.linalg.norm(a) / jnp.sqrt(a.shape[0])
@@ -138,7 +138,7 @@ def _smith_doubling(a: Matrix, q: Matrix, most: int = 45) -> tuple[Matrix, Bool[
     return x, jnp.linalg.norm(u) < 1e-3
 
 
-def isolated_density_matrix(h: Matrix, temperature: ArrayLike | None = None) -> Matrix:
+def isolated_density_matrix(h: Matrix, temperature: Numbers | None = None) -> Matrix:
     """rho = f(H) of an isolated valve: the Fermi function at ``temperature`` and level 0, or its limit T -> 0."""
     if temperature is None:
         return _function_of(h, jnp.zeros((), h.real.dtype), _step_occupations)
@@ -191,7 +191,7 @@ def _(occupations, primals, tangents):
     return (states * f) @ states.conj().T, states @ inner @ states.conj().T
 
 
-def exact_density_matrix(valve: SpinValve, spins: ArrayLike, mu: ArrayLike | None = None) -> np.ndarray:
+def exact_density_matrix(valve: SpinValve, spins: Numbers, mu: Numbers | None = None) -> np.ndarray:
     """rho of `stationary` for the exact Fermi function instead of its poles, to measure what the poles leave (NumPy).
 
     In the eigenbasis of H_eff = V w V^-1 the integral of G^R Gamma_l G^A f_l / (2 pi) over the energy is closed,

@@ -3,11 +3,11 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Complex
+from jaxtyping import Array, Complex
 
 from svjax.hamiltonian import apply_effective, effective_field, local_blocks
 from svjax.lattice import Lattice
-from svjax.shapes import Columns, Matrix, PerLead, Spins
+from svjax.shapes import Columns, Matrix, Numbers, PerLead, Spins
 from svjax.valve import SpinValve, prepare
 
 
@@ -47,7 +47,7 @@ def sum_over_poles(lattice: Lattice, pi: Columns) -> list[Complex[Array, "dim co
 
 
 def rho_derivative(valve: SpinValve, blocks: Array, state: State) -> Matrix:
-    """Eqs. (4), (8): d rho/dt = -i (H_eff rho - rho H_eff^+) + Gamma/2 + sum_lp (Pi_lp + Pi_lp^+); Eq. (3) without leads.
+    """Eqs. (4), (8): d rho/dt = -i (H_eff rho - rho H_eff^+) + Gamma/2 + sum_lp (Pi_lp + Pi_lp^+); (3) without leads.
 
     ``blocks`` are the `local_blocks` of H_eff. rho is taken to be Hermitian, and the result is, to the last bit.
     """
@@ -91,7 +91,7 @@ def coupled_derivative(valve: SpinValve, state: State, mu: PerLead) -> State:
     return State(rho_derivative(valve, blocks, state), pi, spins_derivative(valve, state))
 
 
-def time_derivative(valve: SpinValve, state: State, mu: ArrayLike | None = None) -> State:
+def time_derivative(valve: SpinValve, state: State, mu: Numbers | None = None) -> State:
     """The right-hand side of the coupled equations of motion, Eqs. (3), (4), (8)-(10), as a `State`.
 
     ``mu`` holds the chemical potential of each lead (0 if None). ``state.rho`` is taken to be Hermitian.

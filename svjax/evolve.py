@@ -9,12 +9,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from svjax.bias import Bias, as_bias
 from svjax.equations import State, coupled_derivative
 from svjax.integrate import checkpointed_scan, runge_kutta_step
 from svjax.observables import default_observables
+from svjax.shapes import Numbers
 from svjax.valve import SpinValve, check_spins, prepare
 
 Observe = Callable[[SpinValve, State], dict[str, PyTree]]
@@ -44,7 +45,7 @@ class DivergedError(RuntimeError):
 def evolve(
     valve: SpinValve,
     state: State,
-    bias: Bias | ArrayLike | None,
+    bias: Bias | Numbers | None,
     duration: float,
     *,
     dt: float = 0.02,
@@ -158,7 +159,7 @@ def whole_steps(duration: float, dt: float, argument: str = "duration") -> int:
     return steps
 
 
-def stability_limit(valve: SpinValve, bias: Bias | ArrayLike | None = None, t: float = 0.0) -> float:
+def stability_limit(valve: SpinValve, bias: Bias | Numbers | None = None, t: float = 0.0) -> float:
     """The largest stable step of the 3/8 rule, from bounds on the eigenvalues of the linear equations of rho and Pi.
 
     Pi_lp decays with xi_p/beta_l + i (H - mu_l) and rho turns with differences of levels; the levels lie within

@@ -1,6 +1,6 @@
 """Sites, bonds, magnetic layers and contacts: everything about a valve that is geometry and never differentiated."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Inexact
 
+from svjax.shapes import Numbers
+
 
 class SparseRows:
     """A constant sparse matrix in padded-row (ELLPACK) form, applied to the leading axis of an array by gathers alone.
@@ -19,9 +21,9 @@ class SparseRows:
     so that reverse mode costs as much as the product, where the automatic transpose of a gather is a slow scatter.
     """
 
-    def __init__(self, shape: tuple[int, int], rows: Iterable[int], cols: Iterable[int], values: Iterable[complex]):
+    def __init__(self, shape: tuple[int, int], rows: Numbers, cols: Numbers, values: Numbers):
         self.shape = shape
-        self.entries = tuple(np.asarray(list(part)) for part in (rows, cols, values))
+        self.entries = tuple(np.asarray(part) for part in (rows, cols, values))
         row, col, value = self.entries
         counts = np.bincount(row.astype(int), minlength=shape[0])
         width = int(counts.max(initial=0))
@@ -216,18 +218,14 @@ def _tidy_sites(name: str, sites: Sequence[int], n_sites: int) -> tuple[int, ...
 def square(length: int, width: int, pinned: int, free: int, buffer: int) -> Lattice:
     """A length x width strip, site x * width + y: ``buffer`` columns of metal, the pinned layer, the spacer, the free
     layer and ``buffer`` columns of metal again; one lead on the first and one on the last column."""
-    for name, value, least in zip(
-        ("length", "width", "pinned", "free", "buffer"),
-        (length, width, pinned, free, buffer),
-        (1, 1, 0, 0, 0),
-        strict=True,
-    ):
+    sizes = {"length": length, "width": width, "pinned": pinned, "free": free, "buffer": buffer}
+    for name, value in sizes.items():
+        least = 1 if name in ("length", "width") else 0
         if value != int(value) or value < least:
             raise ValueError(f"Argument `{name}` must be a whole number of at least {least}, but is {value}.")
-    if pinned + free + 2 * buffer > length:
-        raise ValueError(
-            f"Argument `length` must be at least pinned + free + 2 buffer = {pinned + free + 2 * buffer}, but is {length}."
-        )
+    needed = pinned + free + 2 * buffer
+    if needed > length:
+        raise ValueError(f"Argument `length` must be at least pinned + free + 2 buffer = {needed}, but is {length}.")
     columns = [[x * width + y for y in range(width)] for x in range(length)]
     bonds = [(i, i + width) for column in columns[:-1] for i in column] + [
         (i, i + 1) for column in columns for i in column[:-1]

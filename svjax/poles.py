@@ -99,7 +99,7 @@ def optimized_poles(n: SupportsIndex, reach: float = 400.0) -> Poles:
     the asked one is taken, so many poles at a small reach reach further than asked instead of fitting round-off.
     Beyond its reach an expansion worsens quickly: by a factor of 25 at 1.25 times its reach with 10 poles. The last
     pole is stiff, xi_n ~ 14 reach for n = 10 and reach = 400. After a sudden change of mu the currents
-    are off for a time of a few 1/(xi_n T), as with Pade poles of the same xi_n.
+    are off for a time of about 10/(xi_n T), as with Pade poles of the same xi_n.
 
     Arguments:
         n: number of poles, 3 to 32 (5 to 32 at the largest reaches). At the default reach 8 leave 3e-6 in rho of the

@@ -5,8 +5,13 @@ Dimension names: ``dim`` = 2 N (site and spinor, the spinor index is the fast on
 ``layers``, ``leads``, ``poles``. Energies are in units of the hopping gamma, times in hbar/gamma, and hbar = k_B = 1.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Complex, Float
+
+Numbers = ArrayLike | Sequence
+"""What users may give where an array is meant: numbers, arrays, nested sequences."""
 
 Scalar = Float[Array, ""]
 Vector = Float[Array, "3"]
@@ -17,7 +22,7 @@ Matrix = Complex[Array, "dim dim"]
 Columns = Complex[Array, "dim cols"]
 
 
-def real_array(value: ArrayLike) -> Array:
+def real_array(value: Numbers) -> Array:
     """``value``, also nested sequences, as an array of floating-point numbers."""
     array = jnp.asarray(value)
     return array.astype(jnp.result_type(float, array))

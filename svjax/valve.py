@@ -6,11 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, DTypeLike
+from jaxtyping import Array, DTypeLike, Float
 
 from svjax.lattice import Lattice, square
 from svjax.poles import Poles, pade_poles
-from svjax.shapes import PerLayer, PerLead, Scalar, Spins, Vector, real_array
+from svjax.shapes import Numbers, PerLayer, PerLead, Scalar, Spins, Vector, real_array
 
 _EASY_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -34,7 +34,7 @@ class SpinValve(eqx.Module):
     j_sd: Scalar
     j_ex: Scalar
     anisotropy: PerLayer
-    easy_axes: Spins
+    easy_axes: Float[Array, "layers 3"]
     field: Vector
     lead_coupling: PerLead
     temperature: PerLead
@@ -48,10 +48,10 @@ class SpinValve(eqx.Module):
         free: int = 4,
         *,
         buffer: int = 0,
-        j_sd: ArrayLike,
-        j_ex: ArrayLike = -1.0,
-        anisotropy: ArrayLike = (0.4, 0.02),
-        easy_axes: ArrayLike | None = None,
+        j_sd: Numbers,
+        j_ex: Numbers = -1.0,
+        anisotropy: Numbers = (0.4, 0.02),
+        easy_axes: Numbers | None = None,
         **parameters,
     ) -> "SpinValve":
         """The valve of the paper's Fig. 1 on a ``length`` x ``width`` square lattice (site x * width + y).
@@ -69,11 +69,11 @@ class SpinValve(eqx.Module):
         spacer: int = 10,
         free: int = 5,
         *,
-        j_sd: ArrayLike,
+        j_sd: Numbers,
         leads: bool = False,
-        j_ex: ArrayLike = -1.0,
-        anisotropy: ArrayLike = 0.0,
-        easy_axes: ArrayLike | None = None,
+        j_ex: Numbers = -1.0,
+        anisotropy: Numbers = 0.0,
+        easy_axes: Numbers | None = None,
         **parameters,
     ) -> "SpinValve":
         """The one-dimensional valve of Sec. III A: a chain of ``pinned`` + ``spacer`` + ``free`` sites (site x),
@@ -93,7 +93,7 @@ class SpinValve(eqx.Module):
         layers: Sequence[Sequence[int]] = (),
         contacts: Sequence[Sequence[int]] = (),
         *,
-        j_sd: ArrayLike = 0.0,
+        j_sd: Numbers = 0.0,
         monolayers: Sequence[Sequence[int]] | None = None,
         **parameters,
     ) -> "SpinValve":
@@ -126,15 +126,15 @@ class SpinValve(eqx.Module):
 def _build(
     lattice: Lattice,
     *,
-    j_sd: ArrayLike,
-    j_ex: ArrayLike = -1.0,
-    anisotropy: ArrayLike = 0.0,
-    easy_axes: ArrayLike | None = None,
-    field: ArrayLike = (0.0, 0.0, 0.0),
-    mu_bar: ArrayLike = 0.0,
-    hopping: ArrayLike = 1.0,
-    lead_coupling: ArrayLike = 1.0,
-    temperature: ArrayLike = 0.025,
+    j_sd: Numbers,
+    j_ex: Numbers = -1.0,
+    anisotropy: Numbers = 0.0,
+    easy_axes: Numbers | None = None,
+    field: Numbers = (0.0, 0.0, 0.0),
+    mu_bar: Numbers = 0.0,
+    hopping: Numbers = 1.0,
+    lead_coupling: Numbers = 1.0,
+    temperature: Numbers = 0.025,
     poles: Poles | None = None,
     dtype: DTypeLike = "float64",
 ) -> SpinValve:
@@ -147,14 +147,10 @@ def _build(
         easy_axes = _EASY_AXES if len(lattice.layers) == 2 else (0.0, 0.0, 1.0)
     easy_axes = real_array(easy_axes)
     length = jnp.linalg.norm(easy_axes, axis=-1, keepdims=True)
-    if not _holds(length > 0):
+    if not _holds(length != 0):
         raise ValueError("Argument `easy_axes` must hold directions, but one of them is the zero vector.")
-    poles = pade_poles(30) if poles is None else poles
-    leaves = (hopping, mu_bar, j_sd, j_ex, anisotropy, easy_axes / length, field, lead_coupling, temperature, poles)
-    dtype_of = lambda leaf: jax.tree.map(
-        lambda x: real_array(x).astype(dtype), leaf, is_leaf=lambda x: not isinstance(x, Poles)
-    )
-    valve = canonical(SpinValve(lattice, *(dtype_of(leaf) for leaf in leaves)))
+    numbers = (hopping, mu_bar, j_sd, j_ex, anisotropy, easy_axes / length, field, lead_coupling, temperature)
+    valve = _shaped(lattice, numbers, pade_poles(30) if poles is None else poles, np.dtype(dtype))
     check(valve)
     return valve
 
@@ -166,24 +162,26 @@ def _shapes(lattice: Lattice) -> dict[str, tuple[int, ...]]:
     return scalars | per_layer | {"field": (3,), "lead_coupling": (leads,), "temperature": (leads,)}
 
 
+def _shaped(lattice: Lattice, numbers: Sequence, poles: Poles, dtype: DTypeLike) -> SpinValve:
+    """A valve whose leaves, given in the order of `_shapes`, are arrays of one type and of their full shapes."""
+    leaves = []
+    for value, (name, shape) in zip(numbers, _shapes(lattice).items(), strict=True):
+        value = real_array(value).astype(dtype)
+        try:
+            leaves.append(jnp.broadcast_to(value, shape))
+        except ValueError:
+            raise ValueError(f"Argument `{name}` must have shape {shape}, but has shape {value.shape}.") from None
+    return SpinValve(lattice, *leaves, jax.tree.map(lambda x: real_array(x).astype(dtype), poles))
+
+
 def canonical(valve: SpinValve) -> SpinValve:
     """The same valve with every leaf an array of one floating-point type and of its full shape.
 
     ``eqx.tree_at`` puts whatever it is given in place of a leaf; a plain number there would vanish from gradients and
     make ``jit`` compile again, so every public function passes its valve through here.
     """
-    dtype = jnp.result_type(*jax.tree.leaves(valve), jnp.float32)
-
-    def shaped(name: str, shape: tuple[int, ...]) -> Array:
-        value = jnp.asarray(getattr(valve, name), dtype)
-        try:
-            return jnp.broadcast_to(value, shape)
-        except ValueError:
-            raise ValueError(f"Argument `{name}` must have shape {shape}, but has shape {value.shape}.") from None
-
-    shapes = _shapes(valve.lattice)
-    poles = jax.tree.map(lambda x: jnp.asarray(x, dtype), valve.poles)
-    return SpinValve(valve.lattice, *(shaped(name, shape) for name, shape in shapes.items()), poles)
+    numbers = [getattr(valve, name) for name in _shapes(valve.lattice)]
+    return _shaped(valve.lattice, numbers, valve.poles, jnp.result_type(jnp.float32, *jax.tree.leaves(valve)))
 
 
 def check(valve: SpinValve) -> None:
@@ -214,7 +212,7 @@ def aligned_spins(valve: SpinValve) -> Spins:
     return valve.easy_axes[valve.lattice.spin_layers]
 
 
-def check_spins(valve: SpinValve, spins: ArrayLike) -> Spins:
+def check_spins(valve: SpinValve, spins: Numbers) -> Spins:
     """``spins`` as an array of shape (N_S, 3); raises if the shape is wrong or a spin is not of unit length."""
     spins = jnp.asarray(spins, valve.j_sd.dtype)
     shape = (len(valve.lattice.spin_sites), 3)
