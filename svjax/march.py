@@ -148,6 +148,8 @@ def _segments(plan: Plan) -> Iterator[Segment]:
                 observe=plan.observe,
             )
             rows = jax.tree.map(np.asarray, found.observables)
+            if end == 0 and piece < plan.save_every:  # stage 1 is shorter than the interval of saves
+                rows = first_row(plan.observe, plan.valve, found.state)
             segment = Segment(stage, start, end, before, found.state, rows)
             yield segment
             start = end

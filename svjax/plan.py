@@ -50,13 +50,13 @@ class Plan:
     stage: Int8[np.ndarray, "time"] = field(init=False)
 
     def __post_init__(self):
-        saves = -(self.relax_steps // self.save_every), self.steps // self.save_every
-        before = self.save_every * np.arange(saves[0] + 1, 1) * self.dt
+        first = min(-(self.relax_steps // self.save_every) + 1, 0) if self.relax_steps else 1
+        before = self.save_every * np.arange(first, 1) * self.dt
         stage = np.ones(len(before) + 1)
         t, stage[0] = np.append(-self.relax_steps * self.dt, before), 0
         if self.equilibrium is not None:
             t, stage = self.equilibrium.t, self.equilibrium.stage
-        after = self.save_every * np.arange(1, saves[1] + 1) * self.dt
+        after = self.save_every * np.arange(1, self.steps // self.save_every + 1) * self.dt
         object.__setattr__(self, "t", np.append(t, after))
         object.__setattr__(self, "stage", np.append(stage, np.full(len(after), 2)).astype(np.int8))
 
