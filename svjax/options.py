@@ -84,24 +84,21 @@ class RunOptions:
 
     def valve(self) -> "SpinValve":
         """The valve of these options."""
-        from svjax import poles, valve
+        from svjax import lattice, poles, valve
 
-        kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}
+        shape = self.length, self.width, self.pinned, self.free
+        lattice.square(*shape, self.buffer)
         if self.poles < 1:
             raise ValueError(f"Argument `poles` must be at least 1, but is {self.poles}.")
+        kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}
+        physics = {name: getattr(self, name) for name in ("j_sd", "j_ex", "field", "mu_bar", "hopping")}
         layers = (self.pinned > 0) + (self.free > 0)
         for name, count in {"anisotropy": layers, "easy_axes": layers, "lead_coupling": 2, "temperature": 2}.items():
-            if (given := len(getattr(self, name))) not in (1, count):
-                raise ValueError(f"Argument `{name}` must be one value or {count} of them, but has {given}.")
-        one = lambda value: value[0] if len(value) == 1 else value
-        physics = {name: getattr(self, name) for name in ("j_sd", "j_ex", "field", "mu_bar", "hopping")}
-        several = {
-            name: one(getattr(self, name)) for name in ("anisotropy", "easy_axes", "lead_coupling", "temperature")
-        }
-        shape = self.length, self.width, self.pinned, self.free
-        return valve.SpinValve.square(
-            *shape, buffer=self.buffer, **physics, **several, poles=kinds[self.pole_kind](self.poles)
-        )
+            value = getattr(self, name)
+            if len(value) not in (1, count):
+                raise ValueError(f"Argument `{name}` must be one value or {count} of them, but has {len(value)}.")
+            physics[name] = value[0] if len(value) == 1 else value
+        return valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=kinds[self.pole_kind](self.poles))
 
     def bias(self) -> "VoltageDrop":
         """The voltage drop of these options."""
@@ -132,9 +129,7 @@ def toml_arguments(path: Path) -> list[str]:
         name = key.replace("-", "_")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"Key `{key}` of {path} must be one of the options of `svjax run`; the nearest is `{near}`."
-            )
+            raise ValueError(f"Key `{key}` of {path} must be an option of `svjax run`; the nearest is `{near}`.")
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             if name != "overwrite":

@@ -1,5 +1,7 @@
 """Pictures of a run, one function each: data in (the dataset of `open_run`), axes out. No global state is touched."""
 
+import os
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -70,7 +72,7 @@ def currents(run: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def save(ax: Axes, path: str) -> None:
+def save(ax: Axes, path: str | os.PathLike) -> None:
     """Write the figure of ``ax`` to a file; its ending chooses the format."""
     figure = ax.figure
     assert isinstance(figure, Figure)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import xarray as xr
 from helpers import breaking_bias, small_run, small_valve
 
 import svjax as sv
-from svjax.cli import main
+from svjax.cli import _parse, main
 from svjax.march import Progress
 from svjax.options import RunOptions
 
@@ -71,13 +72,13 @@ def test_without_options_it_is_the_papers_valve(monkeypatch):
     assert options.dt < sv.stability_limit(options.valve(), options.bias())
 
 
-def test_every_option_reaches_the_valve(folder):
+def test_every_option_reaches_the_valve():
     words = (
-        "--length 6 --width 2 --pinned 1 --free 2 --buffer 1 --j-sd 3 --j-ex -0.5 --anisotropy 0.3 0.1 --easy-axes 0 0 1 "
-        "1 0 0 --field 0.1 0.2 0.3 --mu-bar -0.1 --hopping 0.9 --lead-coupling 0.8 0.7 --temperature 0.1 0.2 --poles 5 "
-        "--pole-kind matsubara --voltage 0.4 --drop asymmetric --dt 0.02 --save-every 3 --out here"
+        "--length 6 --width 2 --pinned 1 --free 2 --buffer 1 --j-sd 3 --j-ex -0.5 --anisotropy 0.3 0.1 "
+        "--easy-axes 0 0 1 1 0 0 --field 0.1 0.2 0.3 --mu-bar -0.1 --hopping 0.9 --lead-coupling 0.8 0.7 --temperature 0.1 0.2 --poles 5 "
+        "--pole-kind matsubara --voltage 0.4 --drop asymmetric --dt 0.02 --save-every 3 --out here --relax 2"
     )
-    assert main(["run", *words.split(), *SHORT]) == 0
+    options = _parse(["run", *words.split()])
     expected = sv.SpinValve.square(
         6,
         2,
@@ -95,10 +96,9 @@ def test_every_option_reaches_the_valve(folder):
         temperature=(0.1, 0.2),
         poles=sv.matsubara_poles(5),
     )
-    dataset = sv.open_run("here")
-    assert sv.load_valve(dataset) == expected
-    assert sv.load_bias(dataset).shape == (1.0, 0.0) and float(sv.load_bias(dataset).voltage) == 0.4
-    assert dataset.attrs["dt"] == 0.02 and dataset.attrs["save_every"] == 3
+    assert options.valve() == expected
+    assert options.bias().shape == (1.0, 0.0) and float(options.bias().voltage) == 0.4
+    assert (options.dt, options.save_every, options.relax) == (0.02, 3, 2.0) and options.folder() == Path("here")
 
 
 @pytest.mark.parametrize(
@@ -213,13 +213,17 @@ def test_a_run_that_diverges_says_when_and_keeps_what_was_saved(folder, capsys, 
 
 def test_the_command_itself(folder):
     environment = {name: value for name, value in os.environ.items() if name != "JAX_ENABLE_X64"}
-    call = [sys.executable, "-m", "svjax.cli"]
-    bad = subprocess.run(
-        [*call, "run", "--temperature", "-1", "--out", "run"], capture_output=True, env=environment, text=True
-    )
+
+    def call(*words):
+        command = [sys.executable, "-m", "svjax.cli", *words]
+        return subprocess.run(command, capture_output=True, env=environment, text=True)
+
+    bad = call("run", "--temperature", "-1", "--out", "run")
     assert bad.returncode == 2 and bad.stdout == "" and not (folder / "run").exists()
     assert bad.stderr == "svjax: Argument `temperature` must be positive, but is [-1. -1.].\n"
-    shown = subprocess.run([*call, "run", "--help"], capture_output=True, env=environment, text=True)
+    shown = call("run", "--help")
     assert shown.returncode == 0 and shown.stderr == ""
-    for option in ("--j-sd", "--lead-coupling", "--relax", "--overwrite", "[gamma]", "[hbar/gamma]", "(default: 2.0)"):
-        assert option in shown.stdout
+    for name in RunOptions.__dataclass_fields__:
+        assert name == "config" or f"--{name.replace('_', '-')}" in shown.stdout
+    for text in ("[gamma]", "[hbar/gamma]", "default:"):
+        assert text in shown.stdout

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from helpers import small_run
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 
 import svjax as sv
 
@@ -50,7 +51,7 @@ def test_currents_are_solid_at_the_lead_and_dashed_at_the_interface_less_equilib
 
 def test_pictures_draw_on_given_axes_and_leave_pyplot_alone(dataset, tmp_path):
     before = plt.get_fignums(), dict(plt.rcParams)
-    ax = sv.plot.magnetization(dataset)
+    ax = Figure(layout="constrained").subplots()
     assert sv.plot.currents(dataset, ax=ax) is ax
     for kind in ("png", "pdf"):
         sv.plot.save(ax, tmp_path / f"picture.{kind}")
