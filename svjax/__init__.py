@@ -24,6 +24,12 @@ from svjax.evolve import (
 )
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.lattice import Lattice as Lattice
+from svjax.macrospin import (
+    MacrospinModel as MacrospinModel,
+    macrospin_solution as macrospin_solution,
+    solve_macrospin as solve_macrospin,
+)
+from svjax.macrospin_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
 from svjax.march import (
     DivergedRun as DivergedRun,
     Interrupted as Interrupted,

@@ -7,6 +7,7 @@ of motion stay exact for any mu_l(t): the band of lead l shifts rigidly with mu_
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -18,7 +19,7 @@ Bias = Callable[[Array], Float[Array, "leads"]]
 class Constant(eqx.Module):
     """Chemical potentials ``mu`` (leads,) that do not change with time."""
 
-    mu: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
+    mu: Float[Array, "leads"] = eqx.field(converter=real_array)
 
     def __call__(self, t):
         return jnp.asarray(self.mu)
@@ -50,10 +51,10 @@ class Pulse(eqx.Module):
     ``base`` and ``amplitude`` are (leads,) in units of the hopping, ``center`` and ``width`` times.
     """
 
-    base: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
-    amplitude: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
-    center: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    width: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    base: Float[Array, "leads"] = eqx.field(converter=real_array)
+    amplitude: Float[Array, "leads"] = eqx.field(converter=real_array)
+    center: Float[Array, ""] = eqx.field(converter=real_array)
+    width: Float[Array, ""] = eqx.field(converter=real_array)
 
     def __call__(self, t):
         return self.base + self.amplitude * jnp.exp(-(((t - self.center) / self.width) ** 2) / 2)
@@ -62,10 +63,10 @@ class Pulse(eqx.Module):
 class Oscillating(eqx.Module):
     """An AC bias: mu(t) = base + amplitude sin(omega t + phase), ``base`` and ``amplitude`` (leads,)."""
 
-    base: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
-    amplitude: Float[Array, "leads"] = eqx.field(converter=jnp.asarray)
-    omega: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    phase: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+    base: Float[Array, "leads"] = eqx.field(converter=real_array)
+    amplitude: Float[Array, "leads"] = eqx.field(converter=real_array)
+    omega: Float[Array, ""] = eqx.field(converter=real_array)
+    phase: Float[Array, ""] = eqx.field(converter=real_array, default=0.0)
 
     def __call__(self, t):
         return self.base + self.amplitude * jnp.sin(self.omega * t + self.phase)
@@ -73,11 +74,13 @@ class Oscillating(eqx.Module):
 
 def as_bias(bias: Bias | Numbers | None, n_leads: int) -> Bias:
     """A function of time from what users give as a bias: None (all levels at 0), one number per lead, or a function."""
-    if callable(bias):
-        shape = jnp.shape(bias(jnp.zeros(())))
-    else:
+    if not callable(bias):
         bias = Constant(jnp.zeros(n_leads) if bias is None else real_array(bias))
-        shape = bias.mu.shape
-    if shape != (n_leads,):
-        raise ValueError(f"Argument `bias` must give one level for each of the {n_leads} leads, but has shape {shape}.")
+    levels = jnp.asarray(bias(jnp.zeros(())))
+    if levels.shape != (n_leads,):
+        raise ValueError(
+            f"Argument `bias` must give one level for each of the {n_leads} leads, but has shape {levels.shape}."
+        )
+    if not isinstance(levels, jax.core.Tracer) and not bool(jnp.all(jnp.isfinite(levels))):
+        raise ValueError(f"Argument `bias` must be finite, but is {levels} at t = 0.")
     return bias

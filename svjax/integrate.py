@@ -55,6 +55,7 @@ def runge_kutta_step(derivative: Derivative, t: Array, y: Y, dt: Array, tableau:
     other and computes the early ones again for every use in the later ones, at ten times the cost.
     """
     dt = jnp.asarray(dt)
+    derivative = jax.jit(derivative)  # traced once for all stages
     stages: list = []
     for row, c in zip(tableau.a, tableau.c, strict=True):
         stages.append(
@@ -88,7 +89,7 @@ def checkpointed_scan(body: Callable, carry: PyTree, xs: Array) -> tuple[PyTree,
     outer = n // inner
     chunk = jax.checkpoint(lambda carry, part: jax.lax.scan(body, carry, part), prevent_cse=False)
     carry, ys = jax.lax.scan(chunk, carry, xs[: outer * inner].reshape(outer, inner, *xs.shape[1:]))
-    ys = jax.tree.map(lambda block: block.reshape(-1, *block.shape[2:]), ys)
+    ys = jax.tree.map(lambda block: block.reshape(outer * inner, *block.shape[2:]), ys)
     if n % inner:
         carry, rest = jax.lax.scan(body, carry, xs[outer * inner :])
         ys = jax.tree.map(lambda block, tail: jnp.concatenate([block, tail]), ys, rest)

@@ -7,17 +7,14 @@ The sign of ``j_eff`` is that of Eqs. (19)-(20), positive = ferromagnetic. Equat
 way: with H_MS = -J_eff M_l.M_r its omega is -sqrt(2) N_S J_eff.
 """
 
-from collections.abc import Sequence
-
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from svjax.shapes import Scalar, Vector, real_array
+from svjax.shapes import Numbers, Scalar, Vector, real_array
 
-Numbers = ArrayLike | Sequence
 TwoNumbers = Float[Array, "2"]
 TwoVectors = Float[Array, "2 3"]
 
@@ -26,12 +23,12 @@ PERPENDICULAR = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
 def macrospin_solution(
     t: Numbers,
-    j_eff: ArrayLike,
+    j_eff: Numbers,
     n_s: Numbers,
     *,
     m_left: Numbers = PERPENDICULAR[0],
     m_right: Numbers = PERPENDICULAR[1],
-    phase: ArrayLike = 0.0,
+    phase: Numbers = 0.0,
 ) -> Float[Array, "*times 2 3"]:
     """Exact solution of the macrospin equations from any initial directions, Eq. (20).
 
@@ -76,12 +73,12 @@ def rotate(vectors: Array, about: Array, amount: Array) -> Array:
     return (1 - b * square) * vectors + a * amount * jnp.cross(about, vectors) + b * amount**2 * along
 
 
-def direction(vector: Array, scale: ArrayLike = 1.0) -> Array:
+def direction(vector: Array, scale: Numbers = 1.0) -> Array:
     """Unit vector along `vector` (..., 3), or zero, with zero gradient, where it vanishes next to `scale`."""
     return vector * inverse_length(vector, scale)[..., None]
 
 
-def inverse_length(vector: Array, scale: ArrayLike) -> Array:
+def inverse_length(vector: Array, scale: Numbers) -> Array:
     """1/|vector|, or zero as in `direction`."""
     square = jnp.sum(vector**2, axis=-1)
     nonzero = square > (10 * jnp.finfo(vector.dtype).eps * scale) ** 2

@@ -236,8 +236,8 @@ def _adam(problem: _Problem, y: Array, steps: int = 50) -> Array:
         update, state = optimizer.update(jax.grad(problem.loss)(y), state)
         return (optax.apply_updates(y, update), state), None
 
-    (y, _), _ = jax.lax.scan(step, (y, optimizer.init(y)), length=steps)
-    return y
+    (last, _), _ = jax.lax.scan(step, (y, optimizer.init(y)), length=steps)
+    return jnp.asarray(last)
 
 
 def _gauss_newton(residuals: Array, jacobian: Array) -> tuple[Array, Array, Array]:
