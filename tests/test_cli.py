@@ -75,9 +75,9 @@ def test_without_options_it_is_the_papers_valve(monkeypatch):
 def test_every_option_reaches_the_valve():
     words = (
         "--length 6 --width 2 --pinned 1 --free 2 --buffer 1 --j-sd 3 --j-ex -0.5 --anisotropy 0.3 0.1 "
-        "--easy-axes 0 0 1 1 0 0 --field 0.1 0.2 0.3 --mu-bar -0.1 --hopping 0.9 --lead-coupling 0.8 0.7 --temperature 0.1 0.2 "
-        "--poles 5 "
-        "--pole-kind matsubara --voltage 0.4 --drop asymmetric --dt 0.02 --save-every 3 --out here --relax 2"
+        "--easy-axes 0 0 1 1 0 0 --field 0.1 0.2 0.3 --mu-bar -0.1 --hopping 0.9 --lead-coupling 0.8 0.7 "
+        "--temperature 0.1 0.2 --poles 5 --pole-kind matsubara --voltage 0.4 --drop asymmetric "
+        "--dt 0.02 --save-every 3 --out here --relax 2"
     )
     options = _parse(["run", *words.split()])
     expected = sv.SpinValve.square(
