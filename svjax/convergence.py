@@ -66,7 +66,7 @@ class Convergence:
 
     @staticmethod
     def from_records(records: Iterable[dict[str, Any]]) -> "Convergence":
-        known = [r | {"value": math.nan if r["value"] is None else r["value"]} for r in records]
+        known: list[dict[str, Any]] = [r | {"value": math.nan if r["value"] is None else r["value"]} for r in records]
         return Convergence(tuple(Check(**r) for r in known))
 
 

@@ -27,10 +27,10 @@ def magnetization(run: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) ->
     if t[0] < 0:
         ax.axvspan(t[0], 0, color=RELAXATION, lw=0, zorder=0)
         ax.axvline(0, color="0.5", lw=0.8, zorder=1)
-    place = dict(transform=ax.get_xaxis_transform(), ha="center", va="bottom", color="0.35")
+    inside = ax.get_xaxis_transform()
     for label, span in {"stage 1": (t[0], min(0.0, t[-1])), "stage 2": (0.0, t[-1])}.items():
         if span[1] - span[0] > 0.08 * (t[-1] - t[0]):
-            ax.text(sum(span) / 2, 0.03, label, **place)
+            ax.text(sum(span) / 2, 0.03, label, transform=inside, ha="center", va="bottom", color="0.35")
     side = {0: "l", 1: "r"}.get(layer, str(layer))
     ax.set_xlabel(TIME)
     ax.set_ylabel(rf"magnetization $\mathbf{{M}}_{side} / N_S$")

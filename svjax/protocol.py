@@ -71,7 +71,16 @@ def prepare_equilibrium(
     progress: Callable[[Progress], object] | None = None,
 ) -> Equilibrium:
     """Stages 0 and 1 alone, with the arguments of `three_stage`, to be quenched to any number of voltages."""
-    options = dict(relax=relax, dt=dt, save_every=save_every, spins=spins, observe=observe, progress=progress)
-    found = three_stage(valve, None, duration=0.0, **options).equilibrium
+    found = three_stage(
+        valve,
+        None,
+        relax=relax,
+        duration=0.0,
+        dt=dt,
+        save_every=save_every,
+        spins=spins,
+        observe=observe,
+        progress=progress,
+    ).equilibrium
     assert found is not None
     return found

@@ -49,15 +49,16 @@ def valve_from_record(record: Mapping[str, Any]) -> SpinValve:
         dtype, graph, poles = record["dtype"], record["lattice"], record["poles"]
         if dtype not in ("float64", "float32"):
             raise ValueError(f"precision {dtype!r}")
-        if dtype == "float64" and not jax.config.jax_enable_x64:
+        if dtype == "float64" and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
             raise RuntimeError(
                 "The run is in double precision, but jax_enable_x64 is off: call "
                 "`jax.config.update('jax_enable_x64', True)` first."
             )
         bonds = [(i, j, complex(re, im)) for i, j, re, im in graph["bonds"]]
         lattice = Lattice.from_bonds(graph["n_sites"], bonds, graph["layers"], graph["contacts"], graph["monolayers"])
-        leaves = [jnp.asarray(record["parameters"][name], dtype) for name in PARAMETERS]
-        return prepare(SpinValve(lattice, *leaves, Poles(*(jnp.asarray(poles[name], dtype) for name in ("xi", "eta")))))
+        leaves: list[Any] = [jnp.asarray(record["parameters"][name], dtype) for name in PARAMETERS]
+        leaves.append(Poles(*(jnp.asarray(poles[name], dtype) for name in ("xi", "eta"))))
+        return prepare(SpinValve(lattice, *leaves))  # pyright: ignore[reportCallIssue]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The valve of this run cannot be read ({type(error).__name__}: {error}).") from None
 
@@ -78,7 +79,8 @@ def bias_from_record(record: Mapping[str, Any]) -> Bias:
     values = {name: value for name, value in record.items() if name != "kind"}
     if kind is VoltageDrop:
         return VoltageDrop(jnp.asarray(values["voltage"]), tuple(values["shape"]))
-    return kind(**{name: jnp.asarray(value) for name, value in values.items()})
+    leaves: dict[str, Any] = {name: jnp.asarray(value) for name, value in values.items()}
+    return kind(**leaves)
 
 
 def provenance() -> dict[str, str]:
