@@ -1,6 +1,8 @@
 """svjax: the nonequilibrium dynamics of spin valves, electrons and spins together, in JAX."""
 
+import importlib as _importlib
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
 
 from svjax.bias import (
     Constant as Constant,
@@ -10,6 +12,7 @@ from svjax.bias import (
     asymmetric as asymmetric,
     symmetric as symmetric,
 )
+from svjax.convergence import Check as Check, Convergence as Convergence, convergence_report as convergence_report
 from svjax.electrons import exact_density_matrix as exact_density_matrix, stationary as stationary
 from svjax.equations import State as State, time_derivative as time_derivative
 from svjax.evolve import (
@@ -28,6 +31,12 @@ from svjax.macrospin import (
     solve_macrospin as solve_macrospin,
 )
 from svjax.macrospin_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
+from svjax.march import (
+    DivergedRun as DivergedRun,
+    Interrupted as Interrupted,
+    Progress as Progress,
+    Run as Run,
+)
 from svjax.observables import (
     charge_balance as charge_balance,
     charge_current as charge_current,
@@ -43,6 +52,7 @@ from svjax.observables import (
     spin_density as spin_density,
     total_spin as total_spin,
 )
+from svjax.plan import Equilibrium as Equilibrium
 from svjax.poles import (
     Poles as Poles,
     fermi as fermi,
@@ -51,7 +61,51 @@ from svjax.poles import (
     pade_poles as pade_poles,
     poles_for as poles_for,
 )
+from svjax.protocol import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
+
+if TYPE_CHECKING:
+    from svjax import plot as plot
+    from svjax.storage import (
+        RunWriter as RunWriter,
+        load_bias as load_bias,
+        load_convergence as load_convergence,
+        load_equilibrium as load_equilibrium,
+        load_state as load_state,
+        load_valve as load_valve,
+        open_run as open_run,
+        save_run as save_run,
+        store_convergence as store_convergence,
+    )
+
+_ON_DEMAND = {"plot": ""} | dict.fromkeys(
+    (
+        "RunWriter",
+        "load_bias",
+        "load_convergence",
+        "load_equilibrium",
+        "load_state",
+        "load_valve",
+        "open_run",
+        "save_run",
+        "store_convergence",
+    ),
+    "storage",
+)
+"""Names whose modules need xarray, zarr or matplotlib, which take longer to import than all the rest."""
+
+
+def __getattr__(name: str):
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module 'svjax' has no attribute {name!r}")
+    if not _ON_DEMAND[name]:
+        return _importlib.import_module(f"svjax.{name}")
+    return getattr(_importlib.import_module(f"svjax.{_ON_DEMAND[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})
+
 
 __version__ = _version("svjax")

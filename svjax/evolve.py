@@ -182,15 +182,15 @@ def _raise_if_diverged(trajectory: Trajectory, finite: np.ndarray) -> None:
     )
 
 
-def whole_steps(duration: float, dt: float) -> int:
-    """duration / dt, which must be a whole number of steps."""
-    for name, value in {"duration": duration, "dt": dt}.items():
+def whole_steps(duration: float, dt: float, argument: str = "duration") -> int:
+    """duration / dt, which must be a whole number of steps; ``argument`` is the name of the duration in errors."""
+    for name, value in {argument: duration, "dt": dt}.items():
         if not np.isfinite(value) or value < 0 or (name == "dt" and value == 0):
             raise ValueError(f"Argument `{name}` must be a positive number, but is {value}.")
     steps = round(duration / dt)
     if abs(steps * dt - duration) > 1e-9 * max(duration, dt):
         raise ValueError(
-            f"Argument `duration` must be a whole number of steps of dt = {dt:g}, but is {duration:g} "
+            f"Argument `{argument}` must be a whole number of steps of dt = {dt:g}, but is {duration:g} "
             f"(nearest: {steps * dt:.10g})."
         )
     return steps

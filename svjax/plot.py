@@ -1,0 +1,92 @@
+"""Pictures of a run, one function each: data in (the dataset of `open_run`), axes out. No global state is touched."""
+
+import os
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COMPONENTS = {"x": "#D55E00", "y": "#0072B2", "z": "#000000"}
+"""Colours of Okabe & Ito, which all kinds of colour vision tell apart: vermillion, blue, black."""
+CHARGE = "#009E73"
+RELAXATION = "#FFF3C4"
+TIME = r"time $t$ ($\hbar/\gamma$)"
+
+
+def magnetization(run: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
+    """The components of a layer's magnetisation against time, stage 1 shaded, as in the paper's Fig. 6.
+
+    Arguments: run, the dataset of `open_run`; layer, 1 being the free one; ax, where to draw (a new figure if None).
+    """
+    ax = _axes(ax)
+    data = run["magnetization"].sel(layer=layer)
+    t = run["time"].values
+    for name, colour in COMPONENTS.items():
+        ax.plot(t, data.sel(component=name), color=colour, lw=1.0, label=rf"$M^{name}$")
+    if t[0] < 0:
+        ax.axvspan(t[0], 0, color=RELAXATION, lw=0, zorder=0)
+        ax.axvline(0, color="0.5", lw=0.8, zorder=1)
+    inside = ax.get_xaxis_transform()
+    for label, span in {"stage 1": (t[0], min(0.0, t[-1])), "stage 2": (0.0, t[-1])}.items():
+        if span[1] - span[0] > 0.08 * (t[-1] - t[0]):
+            ax.text(sum(span) / 2, 0.03, label, transform=inside, ha="center", va="bottom", color="0.35")
+    side = {0: "l", 1: "r"}.get(layer, str(layer))
+    ax.set_xlabel(TIME)
+    ax.set_ylabel(rf"magnetization $\mathbf{{M}}_{side} / N_S$")
+    ax.set_xlim(t[0], t[-1] if t[-1] > t[0] else None)
+    ax.set_ylim(-1.08, 1.08)
+    _legend(ax)
+    return ax
+
+
+def currents(run: xr.Dataset, *, ax: Axes | None = None) -> Axes:
+    """Charge and spin currents of stage 2 against the logarithm of time, as in the paper's Fig. 7.
+
+    Solid lines: the right lead, Eqs. (11), (12). Dashed lines: the interface of spacer and free layer, Eqs. (13), (14),
+    less its equilibrium spin current, whose y component J_F^y(0) is the only one that does not vanish. Arguments: as
+    in `magnetization`.
+    """
+    ax = _axes(ax)
+    after = run.isel(time=np.flatnonzero(run["stage"].values == 2))
+    if after.sizes["time"] == 0:
+        raise ValueError("Argument `run` must reach stage 2, but stopped before.")
+    rest = run["interface_spin_current"].isel(time=np.flatnonzero(run["stage"].values < 2)[-1])
+    local = after["interface_spin_current"] - rest
+    lead, t = after.isel(lead=-1), after["time"].values
+    lines = {"charge": (lead["charge_current"], after["interface_charge_current"], CHARGE, r"$\mathcal{I}$")}
+    for name, colour in COMPONENTS.items():
+        spin = lead["spin_current"].sel(component=name), local.sel(component=name)
+        lines[name] = (*spin, colour, rf"$\mathcal{{J}}^{name}$")
+    for solid, dashed, colour, label in lines.values():
+        ax.plot(t, solid, color=colour, lw=1.2, label=label)
+        ax.plot(t, dashed, color=colour, lw=1.0, ls=(0, (4, 1.5)))
+    ax.plot([], [], color="0.4", lw=1.2, label="right lead")
+    ax.plot([], [], color="0.4", lw=1.0, ls=(0, (4, 1.5)), label="SL-FL interface")
+    ax.axhline(0, color="0.8", lw=0.6, zorder=0)
+    ax.set_xscale("log")
+    ax.set_xlim(t[0], t[-1] if t[-1] > t[0] else None)
+    ax.set_xlabel(TIME)
+    ax.set_ylabel(r"current ($\gamma/\hbar$)")
+    _legend(ax)
+    return ax
+
+
+def save(ax: Axes, path: str | os.PathLike) -> None:
+    """Write the figure of ``ax`` to a file; its ending chooses the format."""
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    figure.savefig(path, dpi=200)
+
+
+def _legend(ax: Axes) -> None:
+    """Three columns above the axes, where no curve can run into them."""
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9, handlelength=2.2)
+
+
+def _axes(ax: Axes | None) -> Axes:
+    """Given axes, or new ones on a figure that pyplot does not know of, so that nothing has to be closed."""
+    if ax is None:
+        ax = Figure(figsize=(5.2, 3.2), layout="constrained").subplots()
+    ax.tick_params(direction="in", which="both", top=True, right=True)
+    return ax

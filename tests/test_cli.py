@@ -1,0 +1,230 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from helpers import breaking_bias, small_run, small_valve
+
+import svjax as sv
+from svjax.cli import _parse, main
+from svjax.march import Progress
+from svjax.options import RunOptions
+
+TOML = """
+length = 4
+width = 1
+pinned = 1
+free = 1
+j_sd = 1.5
+anisotropy = [0.4, 0.1]
+field = [0.0, 0.01, 0]
+temperature = 0.1
+poles = 12
+relax = 50
+duration = 50
+dt = 0.05
+save-every = 5
+"""
+SHORT = ("--relax", "0", "--duration", "0")
+
+
+@pytest.fixture(name="folder")
+def fixture_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "valve.toml").write_text(TOML)
+    return tmp_path
+
+
+def test_run_takes_a_file_and_options_and_options_win(folder, capsys):
+    assert main(["run", "valve.toml", "--j-sd", "2", "--voltage", "1", "--out", "runs/first"]) == 0
+    dataset = sv.open_run("runs/first")
+    assert sv.load_valve(dataset) == small_valve()
+    for name, values in small_run().observables.items():
+        assert np.array_equal(dataset[name], values)
+    assert xr.open_zarr("runs/first")["status"].item() == 1
+    assert sv.load_convergence(dataset)["step at the end"].ok
+    assert {path.name for path in (folder / "runs/first").iterdir()} >= {"magnetization.png", "currents.png"}
+    shown = capsys.readouterr()
+    assert "step after the quench" in shown.out and "wrote runs/first" in shown.out
+    assert "elapsed" in shown.err and "left" in shown.err and "stage 2" in shown.err
+
+    assert main(["info", "runs/first"]) == 0
+    plain = capsys.readouterr().out
+    assert "j_sd" in plain and "complete" in plain and "fs" not in plain
+    assert main(["info", "runs/first", "--gamma-ev", "2"]) == 0
+    units, lab = sv.Units(2.0), capsys.readouterr().out
+    current = units.current_to_microampere(dataset["interface_charge_current"].values[-1])
+    assert f"[{current:.5g} uA]" in lab and f"[{units.time_to_fs(50.0):.5g} fs]" in lab
+    assert f"{units.temperature_to_kelvin(0.1):.5g}" in lab and f"{units.field_to_tesla(0.01):.5g}" in lab
+
+    assert main(["run", "valve.toml", "--j-sd", "2", "--equilibrium", "runs/first", "--out", "runs/second"]) == 0
+    second = sv.open_run("runs/second")
+    assert np.array_equal(second["charge_current"], dataset["charge_current"])
+
+
+def test_without_options_it_is_the_papers_valve(monkeypatch):
+    options = RunOptions()
+    assert options.valve() == sv.SpinValve.square(12, 4, 4, 4, j_sd=2.0, poles=sv.pade_poles(30))
+    assert (options.relax, options.duration, options.voltage, options.drop) == (1500.0, 1000.0, 1.0, "symmetric")
+    assert options.dt < sv.stability_limit(options.valve(), options.bias())
+
+
+def test_every_option_reaches_the_valve():
+    words = (
+        "--length 6 --width 2 --pinned 1 --free 2 --buffer 1 --j-sd 3 --j-ex -0.5 --anisotropy 0.3 0.1 "
+        "--easy-axes 0 0 1 1 0 0 --field 0.1 0.2 0.3 --mu-bar -0.1 --hopping 0.9 --lead-coupling 0.8 0.7 "
+        "--temperature 0.1 0.2 --poles 5 --pole-kind matsubara --voltage 0.4 --drop asymmetric "
+        "--dt 0.02 --save-every 3 --out here --relax 2"
+    )
+    options = _parse(["run", *words.split()])
+    expected = sv.SpinValve.square(
+        6,
+        2,
+        1,
+        2,
+        buffer=1,
+        j_sd=3.0,
+        j_ex=-0.5,
+        anisotropy=(0.3, 0.1),
+        easy_axes=((0, 0, 1), (1, 0, 0)),
+        field=(0.1, 0.2, 0.3),
+        mu_bar=-0.1,
+        hopping=0.9,
+        lead_coupling=(0.8, 0.7),
+        temperature=(0.1, 0.2),
+        poles=sv.matsubara_poles(5),
+    )
+    assert options.valve() == expected
+    assert options.bias().shape == (1.0, 0.0) and float(options.bias().voltage) == 0.4
+    assert (options.dt, options.save_every, options.relax) == (0.02, 3, 2.0) and options.folder() == Path("here")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("--temperature -0.1", "`temperature` must be positive, but is"),
+        ("--temperature 0", "`temperature` must be positive, but is"),
+        ("--temperature 0.1 0.1 0.1", "`temperature` must be one value or 2 of them, but has 3"),
+        ("--lead-coupling -1", "`lead_coupling` must not be negative, but is"),
+        ("--j-sd nan", "`j_sd` must be finite, but is nan"),
+        ("--field 0 inf 0", "`field` must be finite, but is"),
+        ("--voltage nan", "`voltage` must be finite, but is nan"),
+        ("--relax inf", "`relax` must be a positive number, but is inf"),
+        ("--relax 10.01", "`relax` must be a whole number of steps of dt = 0.05, but is 10.01"),
+        ("--duration 10.01", "`duration` must be a whole number of steps of dt = 0.05, but is 10.01"),
+        ("--dt 0.5", "`dt` must stay below the stability limit 0.0"),
+        ("--dt 0", "`dt` must be a positive number, but is 0"),
+        ("--save-every 0", "`save_every` must be a whole number of at least 1, but is 0"),
+        ("--free 9", "`length` must be at least pinned + free + 2 buffer = 10, but is 4"),
+        ("--pinned -1", "`pinned` must be a whole number of at least 0, but is -1"),
+        ("--easy-axes 0 0 0 0 0 1", "`easy_axes` must hold directions"),
+        ("--poles 0", "`poles` must be at least 1, but is 0"),
+        ("--hopping 0", "`valve` must let every state reach a lead"),
+        ("--lead-coupling 0", "`valve` must let every state reach a lead"),
+        ("--equilibrium nowhere", "must be a svjax run, but nowhere does not exist"),
+    ],
+)
+def test_bad_input_gives_a_short_message_and_leaves_nothing_behind(folder, capsys, words, message):
+    assert main(["run", "valve.toml", *words.split(), "--out", "deep/run"]) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err and "Traceback" not in shown.err and len(shown.err) < 400
+    assert [path.name for path in folder.iterdir()] == ["valve.toml"]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("jsd = 2.0", "Key `jsd` of valve.toml must be an option of `svjax run`; the nearest is `j_sd`"),
+        ("temprature = 0.1", "the nearest is `temperature`"),
+        ("[valve]\nj_sd = 2.0", "Key `valve` of valve.toml must be an option"),
+        ("dt = true", "Key `dt` of valve.toml must not be true or false, but is true"),
+        ("dt = ", "`config` must be a TOML file, but valve.toml is not one"),
+    ],
+)
+def test_a_bad_file_is_refused(folder, capsys, text, message):
+    (folder / "valve.toml").write_text(text)
+    assert main(["run", "valve.toml", "--out", "run"]) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["valve.toml"]
+
+
+@pytest.mark.parametrize("words", ["run --jsd 2", "run --j-sd two", "run --drop half", "run --length 4.5", "fly"])
+def test_unknown_options_and_words_are_refused(folder, capsys, words):
+    with pytest.raises(SystemExit) as stopped:
+        main(words.split())
+    assert stopped.value.code == 2 and "Traceback" not in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["valve.toml"]
+
+
+def test_a_missing_file_is_named(folder, capsys):
+    assert main(["run", "none.toml"]) == 2
+    assert "none.toml" in capsys.readouterr().err
+
+
+def test_an_existing_folder_is_kept_unless_told_to_overwrite(folder, capsys):
+    assert main(["run", "valve.toml", *SHORT, "--out", "run"]) == 0
+    assert main(["run", "valve.toml", *SHORT, "--j-sd", "1", "--out", "run"]) == 2
+    assert "`out` must be a new folder, but run exists" in capsys.readouterr().err
+    assert float(sv.load_valve(sv.open_run("run")).j_sd) == 1.5
+    assert main(["run", "valve.toml", *SHORT, "--j-sd", "1", "--out", "run", "--overwrite"]) == 0
+    assert float(sv.load_valve(sv.open_run("run")).j_sd) == 1.0
+
+
+def test_without_out_every_run_gets_a_folder_of_its_own(folder):
+    assert main(["run", "valve.toml", *SHORT]) == 0
+    assert main(["run", "valve.toml", *SHORT]) == 0
+    names = {path.name for path in (folder / "runs").iterdir()}
+    assert names == {"4x1-jsd1.5-symmetric-V1", "4x1-jsd1.5-symmetric-V1-2"}
+
+
+def test_info_refuses_what_is_not_a_run(folder, capsys):
+    assert main(["info", "nowhere"]) == 2
+    assert "must be a svjax run, but nowhere does not exist" in capsys.readouterr().err
+    assert main(["info", "."]) == 2
+    assert "must be a svjax run" in capsys.readouterr().err
+
+
+def test_control_c_keeps_what_was_saved(folder, capsys, monkeypatch):
+    def stop(bar, now: Progress):
+        if now.done == 1500:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("svjax.cli._Bar.__call__", stop)
+    assert main(["run", "valve.toml", "--j-sd", "2", "--out", "run"]) == 130
+    shown = capsys.readouterr()
+    assert "interrupted after t = 25; 301 saves are kept" in shown.err and "Traceback" not in shown.err
+    dataset = sv.open_run("run")
+    assert dataset.attrs["status"] == "interrupted" and dataset["time"].values[-1] == 25.0
+    assert np.array_equal(dataset["charge_current"], small_run().observables["charge_current"][:301])
+    assert main(["info", "run"]) == 0 and "interrupted" in capsys.readouterr().out
+
+
+def test_a_run_that_diverges_says_when_and_keeps_what_was_saved(folder, capsys, monkeypatch):
+    monkeypatch.setattr(RunOptions, "bias", lambda self: breaking_bias)
+    assert main(["run", "valve.toml", "--out", "run"]) == 1
+    shown = capsys.readouterr()
+    assert "non-finite after t = 37.5" in shown.err and "Traceback" not in shown.err
+    dataset = sv.open_run("run")
+    assert dataset.attrs["status"] == "diverged" and dataset["time"].values[-1] == 37.5
+    assert (folder / "run" / "magnetization.png").exists()
+
+
+def test_the_command_itself(folder):
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_ENABLE_X64"}
+
+    def call(*words):
+        command = [sys.executable, "-m", "svjax.cli", *words]
+        return subprocess.run(command, capture_output=True, env=environment, text=True)
+
+    bad = call("run", "--temperature", "-1", "--out", "run")
+    assert bad.returncode == 2 and bad.stdout == "" and not (folder / "run").exists()
+    assert bad.stderr == "svjax: Argument `temperature` must be positive, but is [-1. -1.].\n"
+    shown = call("run", "--help")
+    assert shown.returncode == 0 and shown.stderr == ""
+    for name in RunOptions.__dataclass_fields__:
+        assert name == "config" or f"--{name.replace('_', '-')}" in shown.stdout
+    for text in ("[gamma]", "[hbar/gamma]", "default:"):
+        assert text in shown.stdout

@@ -1,0 +1,64 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from helpers import small_run
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+import svjax as sv
+
+
+@pytest.fixture(scope="module", name="dataset")
+def fixture_dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "run"
+    sv.save_run(path, small_run())
+    return sv.open_run(path)
+
+
+def lines(ax, colour, style):
+    chosen = [line for line in ax.get_lines() if line.get_color() == colour and line.get_linestyle() == style]
+    return [line for line in chosen if len(line.get_xdata()) > 2]
+
+
+def test_magnetization_shows_every_component_and_marks_the_stages(dataset):
+    ax = sv.plot.magnetization(dataset)
+    for k, name in enumerate("xyz"):
+        (line,) = lines(ax, sv.plot.COMPONENTS[name], "-")
+        assert np.array_equal(line.get_xdata(), small_run().t)
+        assert np.array_equal(line.get_ydata(), small_run().observables["magnetization"][:, 1, k])
+    (shade,) = [patch for patch in ax.patches if patch.get_facecolor() == to_rgba(sv.plot.RELAXATION)]
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == (-50.0, 0.0)
+    assert [text.get_text() for text in ax.texts] == ["stage 1", "stage 2"]
+    assert "hbar" in ax.get_xlabel() and ax.get_ylabel() and ax.get_legend() is not None
+    assert ax.get_xlim() == (-50.0, 50.0)
+
+
+def test_currents_are_solid_at_the_lead_and_dashed_at_the_interface_less_equilibrium(dataset):
+    ax = sv.plot.currents(dataset)
+    after, rows = small_run().stage == 2, small_run().observables
+    rest = rows["interface_spin_current"][small_run().t == 0.0]
+    assert np.abs(rest).max() > 1e-3
+    for k, name in enumerate("xyz"):
+        (solid,), (dashed,) = (lines(ax, sv.plot.COMPONENTS[name], style) for style in ("-", "--"))
+        assert np.array_equal(solid.get_xdata(), small_run().t[after])
+        assert np.array_equal(solid.get_ydata(), rows["spin_current"][after, 1, k])
+        assert np.array_equal(dashed.get_ydata(), (rows["interface_spin_current"][after] - rest)[:, k])
+    (solid,), (dashed,) = (lines(ax, sv.plot.CHARGE, style) for style in ("-", "--"))
+    assert np.array_equal(solid.get_ydata(), rows["charge_current"][after, 1])
+    assert np.array_equal(dashed.get_ydata(), rows["interface_charge_current"][after])
+    assert ax.get_xscale() == "log" and "gamma" in ax.get_ylabel() and "hbar" in ax.get_xlabel()
+
+
+def test_pictures_draw_on_given_axes_and_leave_pyplot_alone(dataset, tmp_path):
+    before = plt.get_fignums(), dict(plt.rcParams)
+    ax = Figure(layout="constrained").subplots()
+    assert sv.plot.currents(dataset, ax=ax) is ax
+    for kind in ("png", "pdf"):
+        sv.plot.save(ax, tmp_path / f"picture.{kind}")
+        assert (tmp_path / f"picture.{kind}").stat().st_size > 5000
+    assert (plt.get_fignums(), dict(plt.rcParams)) == before
+
+
+def test_currents_need_a_second_stage(dataset):
+    with pytest.raises(ValueError, match="`run` must reach stage 2"):
+        sv.plot.currents(dataset.isel(time=slice(0, 50)))
