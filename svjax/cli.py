@@ -71,6 +71,7 @@ def _run(options: RunOptions) -> int:
             duration=options.duration,
             dt=options.dt,
             save_every=options.save_every,
+            method=options.method,
             equilibrium=None if earlier is None else storage.load_equilibrium(earlier),
             progress=bar,
             writer=storage.RunWriter(folder, overwrite=options.overwrite),

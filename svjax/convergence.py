@@ -141,7 +141,8 @@ def _step_error(plan: Plan, stage: int, state: State, start: int, rows: dict[str
             steps * dt,
             dt=dt,
             save_every=plan.save_every,
-            start_step=jnp.asarray(first),  # type: ignore[arg-type]
+            start_step=first,
+            method=plan.method,
             observe=plan.observe,
         )
         parts.append(half.observables)

@@ -81,8 +81,7 @@ def evolve(
     save_every = max(1, min(round(0.5 / dt), steps)) if save_every is None else save_every
     if save_every != int(save_every) or save_every < 1:
         raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
-    if method not in METHODS:
-        raise ValueError(f"Argument `method` must be one of {METHODS}, but is {method!r}.")
+    check_method(method)
     check_step(valve, bias, dt, start_step * dt, method)
     observe = default_observables if observe is None else observe
     step = Step(valve, bias, jnp.asarray(dt, valve.j_sd.dtype), method, freeze_spins)
@@ -232,6 +231,12 @@ def _longest_step(rate: complex) -> float:
     z = scale * rate / max(abs(rate), 1e-300)
     growing = np.abs(1 + z + z**2 / 2 + z**3 / 6 + z**4 / 24) > 1 + 1e-12
     return float(scale[np.argmax(growing)] / max(abs(rate), 1e-300)) if growing.any() else np.inf
+
+
+def check_method(method: str) -> None:
+    """Raise unless ``method`` is one of `METHODS`."""
+    if method not in METHODS:
+        raise ValueError(f"Argument `method` must be one of {METHODS}, but is {method!r}.")
 
 
 def check_step(valve: SpinValve, bias: Bias, dt: float, t: float, method: str = "rk38") -> None:

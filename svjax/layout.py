@@ -59,6 +59,7 @@ def layout(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
         "observables": json.dumps(list(rows)),
         "dt": plan.dt,
         "save_every": plan.save_every,
+        "method": plan.method,
         "relax": -float(plan.t[0]),
         "duration": plan.steps * plan.dt,
         "precision": str(valve.j_sd.dtype),

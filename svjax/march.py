@@ -144,7 +144,8 @@ def _segments(plan: Plan) -> Iterator[Segment]:
                 piece * plan.dt,
                 dt=plan.dt,
                 save_every=plan.save_every,
-                start_step=jnp.asarray(start),  # type: ignore[arg-type]  # traced, or each start would compile
+                start_step=start,
+                method=plan.method,
                 observe=plan.observe,
             )
             rows = jax.tree.map(np.asarray, found.observables)

@@ -60,7 +60,7 @@ class RunOptions:
     poles: int = 30
     """Poles of the Fermi function, N_P [number]."""
     pole_kind: Literal["pade", "matsubara", "optimized"] = "pade"
-    """Kind of the poles; optimized ones are few but need a small dt."""
+    """Kind of the poles; 8 optimized ones are as good as 50 of Pade, with --method etd."""
 
     voltage: float = 1.0
     """Voltage from the quench on, V [gamma/e]."""
@@ -73,6 +73,8 @@ class RunOptions:
     """Time after the quench, stage 2 [hbar/gamma]."""
     dt: float = 0.04
     """Time step [hbar/gamma]."""
+    method: Literal["rk38", "etd"] = "rk38"
+    """rk38: the paper's Runge-Kutta method. etd: exponential steps, for optimized poles and a dt of 0.1."""
     save_every: int = 5
     """Steps between saves [steps]."""
     equilibrium: Path | None = None

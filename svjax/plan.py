@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike, Float, Int8
 from svjax.bias import Bias, as_bias
 from svjax.electrons import stationary
 from svjax.equations import State
-from svjax.evolve import Observe, check_step, whole_steps
+from svjax.evolve import Observe, check_method, check_step, whole_steps
 from svjax.observables import default_observables
 from svjax.valve import SpinValve, aligned_spins, prepare
 
@@ -41,6 +41,7 @@ class Plan:
     bias: Bias
     dt: float
     save_every: int
+    method: str
     relax_steps: int
     steps: int
     initial: State
@@ -69,6 +70,7 @@ def plan_three_stage(
     duration: float,
     dt: float,
     save_every: int | None = None,
+    method: str = "rk38",
     spins: ArrayLike | None = None,
     equilibrium: Equilibrium | State | None = None,
     observe: Observe | None = None,
@@ -83,8 +85,9 @@ def plan_three_stage(
     save_every = max(1, round(0.5 / dt)) if save_every is None else save_every
     if save_every != int(save_every) or save_every < 1:
         raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
-    check_step(valve, off, dt, 0.0)
-    check_step(valve, bias, dt, 0.0)
+    check_method(method)
+    check_step(valve, off, dt, 0.0, method)
+    check_step(valve, bias, dt, 0.0, method)
     observe = default_observables if observe is None else observe
     if isinstance(equilibrium, State):
         rows = np.zeros(1), np.ones(1, np.int8), first_row(observe, valve, equilibrium)
@@ -95,7 +98,7 @@ def plan_three_stage(
         if not eqx.tree_equal(prepare(equilibrium.valve), valve):
             raise ValueError("Argument `equilibrium` must belong to the same valve, but some parameter of it differs.")
         initial, relax_steps = equilibrium.state, 0
-    return Plan(valve, bias, float(dt), int(save_every), relax_steps, steps, initial, observe, equilibrium)
+    return Plan(valve, bias, float(dt), int(save_every), method, relax_steps, steps, initial, observe, equilibrium)
 
 
 def first_row(observe: Observe, valve: SpinValve, state: State) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ def three_stage(
     duration: float = 1000.0,
     dt: float = 0.02,
     save_every: int | None = None,
+    method: str = "rk38",
     spins: ArrayLike | None = None,
     equilibrium: Equilibrium | State | None = None,
     observe: Observe | None = None,
@@ -36,7 +37,7 @@ def three_stage(
 
     - `bias`: as in `evolve`; its time is 0 at the quench.
     - `relax`, `duration`: of stages 1 and 2, in 1/hopping, whole numbers of steps; both may be 0.
-    - `dt`, `save_every`, `observe`: as in `evolve`. Saves are counted from the quench, so that t = 0 is always saved.
+    - `dt`, `save_every`, `method`, `observe`: as in `evolve`. Saves are counted from the quench: t = 0 is always saved.
     - `spins`: (N_S, 3) of stage 0; along the easy axes if None.
     - `equilibrium`: replaces stages 0 and 1: `run.equilibrium` of an earlier run, `prepare_equilibrium(valve)`, or a
       `State` to quench from.
@@ -53,6 +54,7 @@ def three_stage(
         duration=duration,
         dt=dt,
         save_every=save_every,
+        method=method,
         spins=spins,
         equilibrium=equilibrium,
         observe=observe,
@@ -66,6 +68,7 @@ def prepare_equilibrium(
     relax: float = 1500.0,
     dt: float = 0.02,
     save_every: int | None = None,
+    method: str = "rk38",
     spins: ArrayLike | None = None,
     observe: Observe | None = None,
     progress: Callable[[Progress], object] | None = None,
@@ -78,6 +81,7 @@ def prepare_equilibrium(
         duration=0.0,
         dt=dt,
         save_every=save_every,
+        method=method,
         spins=spins,
         observe=observe,
         progress=progress,
