@@ -1,0 +1,233 @@
+"""Time and error of svjax beside its rivals, one run for all; writes RESULTS.md beside this file.
+
+    python benchmarks/compare.py
+
+The case is the paper's: the 12x4 valve, J_sd = 2, quenched from equilibrium to symmetric V = 1, up to t = 50. Errors are
+the largest difference of M_r and of the currents (leads and interface) from a converged run, over the saves at
+t = 1, 2, ... 50. Times are the least of several rounds taken in turns, without compilation.
+"""
+
+import os
+import platform
+import resource
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy
+from rivals import Textbook, dense_jax_step, scipy_run
+from timing import in_turns
+
+import svjax as sv
+from svjax.observables import default_observables
+
+jax.config.update("jax_enable_x64", True)
+
+TIME, MU = 50.0, (0.5, -0.5)
+
+
+def papers_valve(poles, dtype="float64"):
+    return sv.SpinValve.square(j_sd=2.0, poles=poles, dtype=dtype)
+
+
+SPINS = sv.steady_state(papers_valve(sv.optimized_poles(14)), (0.0, 0.0)).spins
+
+
+def errors(found, reference):
+    """Largest error of M_r, and of the currents."""
+    pairs = {name: np.abs(np.asarray(found[name]) - np.asarray(reference[name])).max() for name in reference}
+    return pairs["magnetization"], max(value for name, value in pairs.items() if name != "magnetization")
+
+
+def svjax_run(poles, method, dt, dtype="float64", duration=TIME):
+    valve = papers_valve(poles, dtype)
+    state = sv.stationary(valve, SPINS)
+    every = round(1 / dt)
+    return lambda: sv.evolve(valve, state, MU, duration, dt=dt, method=method, save_every=every).observables
+
+
+def svjax_batch(poles, method, dt, count, duration=TIME):
+    valve = papers_valve(poles)
+    state = sv.stationary(valve, SPINS)
+    every = round(1 / dt)
+    one = lambda v: (
+        sv.evolve(valve, state, sv.symmetric(v), duration, dt=dt, method=method, save_every=every).observables
+    )
+    batch, voltages = jax.jit(jax.vmap(one)), jnp.linspace(0.5, 1.5, count)
+    return lambda: batch(voltages)
+
+
+def textbook_run(duration):
+    """Few steps of the textbook, and its observables at t = 1, 2, ..."""
+    valve = papers_valve(sv.pade_poles(30))
+    book, state = Textbook(valve), sv.stationary(valve, SPINS)
+    full = book.start(state)
+    started = time.perf_counter()
+    for _ in range(round(duration / 0.02)):
+        full = book.step(full, MU, 0.02)
+    seconds = time.perf_counter() - started
+    rows = valve.lattice.contact_rows
+    columns = [full[1][lead, pole][:, rows[lead]] for lead in range(2) for pole in range(30)]
+    return seconds / duration, default_observables(
+        valve, sv.State(*map(jnp.asarray, (full[0], np.concatenate(columns, 1), full[2])))
+    )
+
+
+def dense_run(duration):
+    valve = papers_valve(sv.pade_poles(30))
+    step, state = dense_jax_step(valve, jnp.array(MU), 0.02), sv.stationary(valve, SPINS)
+    steps = round(duration / 0.02)
+    run = jax.jit(lambda y: jax.lax.scan(lambda y, _: (step(y), None), y, length=steps)[0])
+    return lambda: run(state)
+
+
+def at(reference, t):
+    """The row of a run saved at t = 1, 2, ..."""
+    return {name: value[round(t) - 1] for name, value in reference.items()}
+
+
+def report():
+    lines = []
+    reference = svjax_run(sv.optimized_poles(14), "etd", 0.01)()
+
+    rows = {
+        "svjax, etd, 8 optimised poles, dt = 0.1 (recommended)": svjax_run(sv.optimized_poles(8), "etd", 0.1),
+        "svjax, etd, 10 optimised poles, dt = 0.05": svjax_run(sv.optimized_poles(10), "etd", 0.05),
+        "svjax, etd, 8 optimised poles, dt = 0.2": svjax_run(sv.optimized_poles(8), "etd", 0.2),
+        "svjax, rk38, 7 optimised poles, dt = 0.04": svjax_run(sv.optimized_poles(7), "rk38", 0.04),
+        "svjax, rk38, 30 Pade poles, dt = 0.04": svjax_run(sv.pade_poles(30), "rk38", 0.04),
+        "svjax, rk38, 30 Pade poles, dt = 0.02": svjax_run(sv.pade_poles(30), "rk38", 0.02),
+        "svjax, etd, 8 poles, dt = 0.1, float32": svjax_run(sv.optimized_poles(8), "etd", 0.1, "float32"),
+    }
+    found = {name: run() for name, run in rows.items()}
+    batches = {
+        f"svjax, etd, 8 poles, dt = 0.1, batch of {n}": svjax_batch(sv.optimized_poles(8), "etd", 0.1, n, 10.0)
+        for n in (8, 64)
+    }
+    dense = {"dense JAX, straight-line rk38, 30 Pade poles, dt = 0.02": dense_run(2.0)}
+    times = in_turns(rows, rounds=3)
+    times = {name: value / TIME for name, value in times.items()}
+    times |= {name: value / 10.0 / int(name.split()[-1]) for name, value in in_turns(batches, rounds=2).items()}
+    times |= {name: value / 2.0 for name, value in in_turns(dense, rounds=2).items()}
+    book, book_end = textbook_run(2.0)
+    valve = papers_valve(sv.pade_poles(30))
+    started = time.perf_counter()
+    scipy_states = scipy_run(valve, sv.stationary(valve, SPINS), MU, [2.0], rtol=1e-7, atol=1e-9)
+    times["SciPy DOP853 on svjax's right-hand side, 30 Pade poles, rtol 1e-7"] = (time.perf_counter() - started) / 2.0
+
+    lines.append("| program | times faster than the textbook | ms per unit of time | error of M_r | of the currents |")
+    lines.append("|---|---|---|---|---|")
+    for name, value in times.items():
+        if name in found:
+            wrong = "{:.1e} | {:.1e}".format(*errors(found[name], reference))
+        elif name.startswith("SciPy"):
+            end = {k: v for k, v in default_observables(valve, scipy_states[-1]).items()}
+            wrong = "{:.1e} | {:.1e} (at t = 2)".format(*errors(end, at(reference, 2)))
+        else:
+            wrong = " | "
+        lines.append(f"| {name} | {book / value:.0f} | {1e3 * value:.2f} | {wrong} |")
+    wrong = "{:.1e} | {:.1e} (at t = 2)".format(*errors(book_end, at(reference, 2)))
+    lines.append(
+        f"| textbook: NumPy, full Pi, dense H, rk38, 30 Pade poles, dt = 0.02 | 1 | {1e3 * book:.0f} | {wrong} |"
+    )
+    lines.append("| tkwant, frozen spins | not measured | | no wheel is published, and it needs a compiled kwant | |")
+    return lines
+
+
+def larger_cases():
+    """One right-hand side at 10x20 sites with 20 poles; six spins on 3x2 sites up to t = 80."""
+    valve = sv.SpinValve.square(10, 20, 3, 3, j_sd=2.0, poles=sv.pade_poles(20))
+    state = sv.stationary(valve, sv.aligned_spins(valve))
+    rhs = jax.jit(lambda s: sv.time_derivative(valve, s, jnp.array(MU)))
+    small = sv.SpinValve.from_bonds(
+        6, [(0, 1), (2, 3), (4, 5), (0, 2), (1, 3), (2, 4), (3, 5)], [[0, 1, 2, 3, 4, 5]], [[0, 1], [4, 5]],
+        j_sd=1.0, poles=sv.optimized_poles(8), anisotropy=0.1,
+    )  # fmt: skip
+    start = sv.stationary(small, sv.aligned_spins(small))
+    run = lambda: sv.evolve(small, start, MU, 80.0, dt=0.1, method="etd", save_every=10).observables
+    times = in_turns({"rhs": lambda: rhs(state), "six": run}, rounds=5)
+    return [
+        f"- One right-hand side at 10x20 sites (dimension 400), 2 leads, 20 poles: {1e3 * times['rhs']:.1f} ms.",
+        f"- Six spins on 3x2 sites, t = 80, etd, dt = 0.1: {times['six']:.3f} s after compilation.",
+    ]
+
+
+def gradients():
+    """Cost of derivatives of M_r^x(t = 20) in J_sd, as a ratio to the run, and memory of reverse mode."""
+    import equinox as eqx
+
+    valve = papers_valve(sv.optimized_poles(8))
+    state = sv.stationary(valve, SPINS)
+
+    def tilt(j_sd, duration=20.0):
+        changed = eqx.tree_at(lambda v: v.j_sd, valve, j_sd)
+        return sv.evolve(changed, state, MU, duration, dt=0.1, method="etd").observables["magnetization"][-1, 1, 0]
+
+    j_sd = jnp.array(2.0)
+    forward = jax.jit(lambda j: jax.jvp(tilt, (j,), (jnp.ones(()),)))
+    reverse = jax.jit(jax.value_and_grad(tilt))
+    run = jax.jit(tilt)
+    times = in_turns({"run": lambda: run(j_sd), "forward": lambda: forward(j_sd), "reverse": lambda: reverse(j_sd)}, 5)
+    memory = [
+        jax.jit(jax.grad(lambda j, d=d: tilt(j, d))).lower(j_sd).compile().memory_analysis().temp_size_in_bytes
+        for d in (20.0, 80.0)
+    ]
+    return [
+        f"- Forward mode: {times['forward'] / times['run']:.1f} times the run. "
+        f"Reverse mode: {times['reverse'] / times['run']:.1f} times the run, for all parameters together.",
+        f"- Memory of reverse mode: {memory[0] / 1e6:.0f} MB for 200 steps, {memory[1] / 1e6:.0f} MB for 800.",
+    ]
+
+
+def scaling():
+    """Time of a step against sites and poles, with fitted exponents."""
+    cost = {}
+    for length, width in ((12, 4), (24, 4), (24, 10), (40, 25)):
+        valve = sv.SpinValve.square(length, width, length // 3, length // 3, j_sd=2.0, poles=sv.optimized_poles(8))
+        dim, columns = valve.lattice.dim, 8 * 4 * width
+        state = sv.State(jnp.eye(dim, dtype=complex) / 2, jnp.zeros((dim, columns), complex), sv.aligned_spins(valve))
+        program = lambda v=valve, s=state: (
+            sv.evolve(v, s, MU, 2.0, dt=0.1, method="etd", save_every=20, start_step=1).state
+        )
+        cost[length * width] = in_turns({"run": program}, rounds=2)["run"] / 20
+    sites = np.log(list(cost))
+    exponent = np.polyfit(sites, np.log(list(cost.values())), 1)[0]
+    listed = ", ".join(f"{n} sites {1e3 * value:.2f} ms" for n, value in cost.items())
+    return [f"- A step of etd with 8 poles: {listed}; it grows as sites^{exponent:.2f}."]
+
+
+def main():
+    table = report()
+    body = [
+        "# Results",
+        "",
+        f"Measured by `python benchmarks/compare.py` on {platform.processor() or platform.machine()}, "
+        f"{len(os.sched_getaffinity(0))} cores, {jax.default_backend()}; jax {jax.__version__}, "
+        f"numpy {np.__version__}, scipy {scipy.__version__}, Python {platform.python_version()}.",
+        "",
+        "The 12x4 valve, J_sd = 2, quenched from equilibrium to symmetric V = 1, t <= 50, saves at t = 1, 2, ...",
+        "",
+        *table,
+        "",
+        "Batches: time per voltage. GPU: not measured.",
+        "",
+        "## Other sizes",
+        "",
+        *larger_cases(),
+        *scaling(),
+        "",
+        "## Derivatives",
+        "",
+        *gradients(),
+        "",
+        f"Peak memory of the whole comparison: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB.",
+        "",
+    ]
+    Path(__file__).with_name("RESULTS.md").write_text("\n".join(body))
+    print("\n".join(body))
+
+
+if __name__ == "__main__":
+    main()

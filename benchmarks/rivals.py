@@ -1,0 +1,130 @@
+"""The same valve integrated as others would write it: what svjax is timed against.
+
+- `Textbook`: NumPy, dense H, the full (leads, poles, 2N, 2N) Pi, products in BLAS, RK 3/8.
+- `dense_jax_step`: the same in JAX with Pi in its contact columns, dense H, a straight-line RK 3/8 step under ``jit``.
+- `scipy_run`: `scipy.integrate.solve_ivp` with DOP853 on svjax's own right-hand side.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from scipy.integrate import solve_ivp
+
+import svjax as sv
+from svjax.equations import column_leads, coupled_derivative, spins_derivative, sum_over_poles
+from svjax.hamiltonian import PAULI, hamiltonian as dense_hamiltonian
+from svjax.valve import canonical
+
+
+class Textbook:
+    """Eqs. (4), (8)-(10) in NumPy with full matrices; the state is a tuple (rho, pi, spins)."""
+
+    def __init__(self, valve):
+        lattice = valve.lattice
+        self.dim, self.sites = lattice.dim, lattice.spin_sites
+        self.bare = np.array(dense_hamiltonian(valve, sv.aligned_spins(valve) * 0))
+        self.gamma = np.stack([np.diag(np.repeat(column, 2)) for column in lattice.contact_matrix.T]).astype(complex)
+        self.gamma *= np.array(valve.lead_coupling)[:, None, None]
+        self.half_width = 0.5j * self.gamma.sum(0)
+        self.j_sd, self.j_ex = float(valve.j_sd), float(valve.j_ex)
+        self.axes = np.array(valve.easy_axes)[lattice.spin_layers]
+        self.stiffness = 2 * np.array(valve.anisotropy)[lattice.spin_layers]
+        neighbours = np.zeros((len(self.sites), len(self.sites)))
+        row, col, _ = lattice.spin_neighbours.entries
+        neighbours[row, col] = 1
+        self.neighbours, self.field = neighbours, np.array(valve.field)
+        temperature = np.array(valve.temperature)[:, None]
+        self.decay = np.array(valve.poles.xi) * temperature
+        self.source = -1j * (np.array(valve.poles.eta) * temperature)[..., None, None] * self.gamma[:, None]
+        self.pauli = np.array(PAULI, complex)
+
+    def start(self, state):
+        """The library's state with Pi as full matrices."""
+        leads, poles = self.decay.shape
+        pi = np.zeros((leads, poles, self.dim, self.dim), complex)
+        columns, at = np.array(state.pi), 0
+        for lead in range(leads):
+            rows = np.flatnonzero(np.diagonal(self.gamma[lead]))
+            for pole in range(poles):
+                pi[lead, pole][:, rows] = columns[:, at : at + len(rows)]
+                at += len(rows)
+        return np.array(state.rho), pi, np.array(state.spins)
+
+    def derivative(self, state, mu):
+        rho, pi, spins = state
+        h = self.bare.copy()
+        blocks = self.j_sd / 2 * np.einsum("na,ast->nst", spins, self.pauli)
+        for site, block in zip(self.sites, blocks, strict=True):
+            h[2 * site : 2 * site + 2, 2 * site : 2 * site + 2] += block
+        total = pi.sum((0, 1)) + 0.25 * (self.gamma.sum(0) - 2 * rho @ self.gamma.sum(0))
+        d_rho = -1j * (h @ rho - rho @ h) + total + total.conj().T
+        chi = (np.array(mu)[:, None] + 1j * self.decay)[..., None, None]
+        wide = (h - self.half_width) @ np.moveaxis(pi, 2, 0).reshape(self.dim, -1)  # one large BLAS product
+        wide = np.moveaxis(wide.reshape(self.dim, *pi.shape[:2], self.dim), 0, 2)
+        d_pi = self.source - 1j * (wide - chi * pi)
+        up = 2 * self.sites
+        flip = rho[up, up + 1]
+        density = np.stack([flip.real, -flip.imag, (rho[up, up] - rho[up + 1, up + 1]).real / 2], 1)
+        along = (self.stiffness * np.sum(spins * self.axes, 1))[:, None] * self.axes
+        field = -self.j_ex * self.neighbours @ spins + self.field + along - self.j_sd * density
+        return d_rho, d_pi, np.cross(spins, field)
+
+    def step(self, state, mu, dt):
+        add = lambda *terms: tuple(y + sum(c * k[i] for c, k in terms) for i, y in enumerate(state))
+        k1 = self.derivative(state, mu)
+        k2 = self.derivative(add((dt / 3, k1)), mu)
+        k3 = self.derivative(add((-dt / 3, k1), (dt, k2)), mu)
+        k4 = self.derivative(add((dt, k1), (-dt, k2), (dt, k3)), mu)
+        return add((dt / 8, k1), (3 * dt / 8, k2), (3 * dt / 8, k3), (dt / 8, k4))
+
+
+def dense_derivative(valve, state, mu):
+    """The right-hand side with a dense Hamiltonian, Pi in its contact columns."""
+    lattice, poles = valve.lattice, valve.poles
+    h_eff = sv.effective_hamiltonian(valve, state.spins)
+    rows = np.concatenate(lattice.contact_rows)
+    half = (-1j * h_eff @ state.rho).at[:, rows].add(jnp.concatenate(sum_over_poles(lattice, state.pi), 1))
+    half = half + jnp.diag(jnp.repeat(lattice.contact_matrix @ valve.lead_coupling, 2) / 4)
+    lead, pole, row = column_leads(lattice, len(poles.xi))
+    chi = mu[lead] + 1j * poles.xi[pole] * valve.temperature[lead]
+    source = -1j * poles.eta[pole] * valve.temperature[lead] * valve.lead_coupling[lead]
+    inflow = jnp.where(np.arange(lattice.dim)[:, None] == row, source, 0)
+    pi = inflow - 1j * (h_eff @ state.pi - chi * state.pi)
+    return sv.State(half + half.conj().T, pi, spins_derivative(valve, state))
+
+
+def dense_jax_step(valve, mu, dt):
+    """A straight-line RK 3/8 step with a dense H, as a first JAX program for these equations would have it."""
+    f = lambda y: dense_derivative(valve, y, mu)
+    add = lambda y, *terms: jax.tree.map(
+        lambda y, *k: y + sum(c * x for (c, _), x in zip(terms, k, strict=True)), y, *(k for _, k in terms)
+    )
+
+    def step(y):
+        k1 = f(y)
+        k2 = f(add(y, (dt / 3, k1)))
+        k3 = f(add(y, (-dt / 3, k1), (dt, k2)))
+        k4 = f(add(y, (dt, k1), (-dt, k2), (dt, k3)))
+        return add(y, (dt / 8, k1), (3 * dt / 8, k2), (3 * dt / 8, k3), (dt / 8, k4))
+
+    return step
+
+
+def scipy_run(valve, state, mu, times, rtol=1e-6, atol=1e-8):
+    """`solve_ivp` with DOP853 on svjax's right-hand side, the state flattened to real numbers; states at ``times``."""
+    valve, mu = canonical(valve), jnp.asarray(mu)
+    flat, unravel = ravel_pytree(_as_real(state))
+    rhs = jax.jit(lambda y: ravel_pytree(_as_real(coupled_derivative(valve, _as_state(unravel(y)), mu)))[0])
+    found = solve_ivp(
+        lambda t, y: np.asarray(rhs(y)), (0.0, times[-1]), np.asarray(flat), "DOP853", times, rtol=rtol, atol=atol
+    )
+    return [_as_state(unravel(jnp.asarray(column))) for column in found.y.T]
+
+
+def _as_real(state):
+    return state.rho.real, state.rho.imag, state.pi.real, state.pi.imag, state.spins
+
+
+def _as_state(parts):
+    return sv.State(parts[0] + 1j * parts[1], parts[2] + 1j * parts[3], parts[4])
