@@ -2,8 +2,8 @@
 
     python benchmarks/compare.py
 
-The case is the paper's: the 12x4 valve, J_sd = 2, quenched from equilibrium to symmetric V = 1, up to t = 50. Errors are
-the largest difference of M_r and of the currents (leads and interface) from a converged run, over the saves at
+The case is the paper's: the 12x4 valve, J_sd = 2, quenched from equilibrium to symmetric V = 1, up to t = 50. Errors
+are the largest difference of M_r and of the currents (leads and interface) from a converged run, over the saves at
 t = 1, 2, ... 50. Times are the least of several rounds taken in turns, without compilation.
 """
 

@@ -1,4 +1,4 @@
-"""The command line: `svjax run` and `svjax info`. Heavy imports wait until they are needed."""
+"""The command line: `svjax run`, `svjax steady` and `svjax info`. Heavy imports wait until they are needed."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from svjax.options import RunOptions, toml_arguments
+from svjax.options import RunOptions, SteadyOptions, toml_arguments
 
 if TYPE_CHECKING:
     from svjax.march import Progress
@@ -27,7 +27,7 @@ class InfoOptions:
     """The hopping gamma, to add fs, eV, tesla, microampere and kelvin [eV]."""
 
 
-COMMANDS = {"run": RunOptions, "info": InfoOptions}
+COMMANDS = {"run": RunOptions, "steady": SteadyOptions, "info": InfoOptions}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,10 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = _parse(arguments)
-        if isinstance(options, RunOptions) and options.config is not None:
-            default = tyro.cli(RunOptions, args=toml_arguments(options.config), prog=f"svjax run {options.config}")
-            options = tyro.cli(RunOptions, args=arguments[1:], default=default, prog="svjax run")
-        return _run(options) if isinstance(options, RunOptions) else _info(options)
+        if isinstance(options, InfoOptions):
+            return _info(options)
+        if options.config is not None:
+            kind, name = type(options), f"svjax {arguments[0]}"
+            words = toml_arguments(options.config, kind)
+            default = tyro.cli(kind, args=words, prog=f"{name} {options.config}")
+            options = tyro.cli(kind, args=arguments[1:], default=default, prog=name)
+        return _run(options) if isinstance(options, RunOptions) else _steady(options)
     except (ValueError, OSError) as error:
         print(f"svjax: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -47,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parse(arguments: list[str]) -> RunOptions | InfoOptions:
+def _parse(arguments: list[str]) -> RunOptions | SteadyOptions | InfoOptions:
     description = "The nonequilibrium dynamics of spin valves, electrons and spins together."
     return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog="svjax", description=description)
 
@@ -110,13 +114,44 @@ def _pictures(folder: Path, dataset) -> list[str]:
     return files
 
 
+def _steady(options: SteadyOptions) -> int:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    from tqdm import tqdm
+
+    from svjax import curve, describe, plot, storage
+
+    started = time.monotonic()
+    folder, voltages = options.folder(), options.voltages()
+    storage.check_target(folder, options.overwrite, curve.FORMAT)
+    quiet = 0.1 if sys.stderr.isatty() else 30.0
+    with tqdm(total=len(voltages), unit="voltage", mininterval=quiet, file=sys.stderr) as bar:
+
+        def progress(number: int, voltage: float) -> None:
+            bar.set_description_str(f"V = {voltage:g}", refresh=False)
+            bar.update(number - bar.n)
+
+        found = curve.steady_curve(options.valve(), voltages, options.drop, modes=options.modes, progress=progress)
+        bar.update(len(voltages) - bar.n)
+    storage.save_curve(folder, found)
+    axes = plot.steady_curve(found)
+    for kind in ("png", "pdf"):
+        plot.save(axes[0], folder / f"steady.{kind}")
+    print(describe.describe_curve(found))
+    print(f"\nwrote {folder} and in it steady.png, steady.pdf in {_clock(time.monotonic() - started)}")
+    return 0
+
+
 def _info(options: InfoOptions) -> int:
-    from svjax.describe import describe
-    from svjax.storage import open_run
+    from svjax import curve, describe, storage
     from svjax.units import Units
 
     units = None if options.gamma_ev is None else Units(options.gamma_ev)
-    print(describe(open_run(options.run), units))
+    if storage.is_format(options.run, curve.FORMAT):
+        print(describe.describe_curve(storage.open_curve(options.run), units))
+    else:
+        print(describe.describe(storage.open_run(options.run), units))
     return 0
 
 

@@ -36,6 +36,29 @@ def describe(run: xr.Dataset, units: Units | None = None) -> str:
     return text if report is None else f"{text}\n\n{report}"
 
 
+def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
+    """A table of steady states along the voltage, and the valve they belong to."""
+    show = _Show(units)
+    lines = _valve_lines(json.loads(curve.attrs["valve"]), show)
+    width = max(len(name) for name, _ in lines)
+    text = [f"{name:<{width}}  {value}" for name, value in lines]
+    factor = 1.0 if units is None else units.microampere_per_current
+    time = 1.0 if units is None else units.fs_per_time
+    heads = "M_r^x", "M_r^y", "M_r^z", "current" if units is None else "I (uA)", "t_R" if units is None else "t_R (fs)"
+    text += ["", f"{curve.attrs['drop']} V  " + " ".join(f"{head:>11}" for head in heads) + "  stable"]
+    for number, reason in enumerate(json.loads(curve.attrs["reasons"])):
+        row = curve.isel(voltage=number)
+        values = [
+            *row["magnetization"].values[1],
+            row["interface_charge_current"] * factor,
+            row["relaxation_time"] * time,
+        ]
+        table = " ".join(f"{float(value):11.5g}" for value in values)
+        stable = {1.0: "yes", 0.0: "NO"}.get(float(row["stable"]), "")
+        text.append(f"{float(row['voltage']):11g}  {reason or f'{table}  {stable}'}")
+    return "\n".join(text)
+
+
 class _Show:
     """Numbers with their units, laboratory units in brackets where they are known."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
 if TYPE_CHECKING:
@@ -17,13 +18,8 @@ Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """Run a spin valve through the three stages of its protocol and keep the run.
-
-    Aligned spins (stage 0), relaxation at zero bias (stage 1), quench to a voltage (stage 2). Without options it is the
-    valve of the paper's Sec. III B. Energies are in units of the hopping gamma, times in hbar/gamma. Every option is
-    also a key of the TOML file (j_sd = 6.0); options given here win.
-    """
+class ValveOptions:
+    """The valve on the strip, and how its Fermi functions are expanded."""
 
     config: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TOML]")] = None
     """A TOML file with any of the options below."""
@@ -62,6 +58,34 @@ class RunOptions:
     pole_kind: Literal["pade", "matsubara", "optimized"] = "pade"
     """Kind of the poles; 8 optimized ones are as good as 50 of Pade, with --method etd."""
 
+    def valve(self) -> "SpinValve":
+        """The valve of these options."""
+        from svjax import lattice, poles, valve
+
+        shape = self.length, self.width, self.pinned, self.free
+        lattice.square(*shape, self.buffer)
+        if self.poles < 1:
+            raise ValueError(f"Argument `poles` must be at least 1, but is {self.poles}.")
+        kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}
+        physics = {name: getattr(self, name) for name in ("j_sd", "j_ex", "field", "mu_bar", "hopping")}
+        layers = (self.pinned > 0) + (self.free > 0)
+        for name, count in {"anisotropy": layers, "easy_axes": layers, "lead_coupling": 2, "temperature": 2}.items():
+            value = getattr(self, name)
+            if len(value) not in (1, count):
+                raise ValueError(f"Argument `{name}` must be one value or {count} of them, but has {len(value)}.")
+            physics[name] = value[0] if len(value) == 1 else value
+        return valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=kinds[self.pole_kind](self.poles))
+
+
+@dataclass(frozen=True)
+class RunOptions(ValveOptions):
+    """Run a spin valve through the three stages of its protocol and keep the run.
+
+    Aligned spins (stage 0), relaxation at zero bias (stage 1), quench to a voltage (stage 2). Without options it is the
+    valve of the paper's Sec. III B. Energies are in units of the hopping gamma, times in hbar/gamma. Every option is
+    also a key of the TOML file (j_sd = 6.0); options given here win.
+    """
+
     voltage: float = 1.0
     """Voltage from the quench on, V [gamma/e]."""
     drop: Literal["symmetric", "asymmetric"] = "symmetric"
@@ -84,24 +108,6 @@ class RunOptions:
     overwrite: bool = False
     """Replace the run that the folder holds."""
 
-    def valve(self) -> "SpinValve":
-        """The valve of these options."""
-        from svjax import lattice, poles, valve
-
-        shape = self.length, self.width, self.pinned, self.free
-        lattice.square(*shape, self.buffer)
-        if self.poles < 1:
-            raise ValueError(f"Argument `poles` must be at least 1, but is {self.poles}.")
-        kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}
-        physics = {name: getattr(self, name) for name in ("j_sd", "j_ex", "field", "mu_bar", "hopping")}
-        layers = (self.pinned > 0) + (self.free > 0)
-        for name, count in {"anisotropy": layers, "easy_axes": layers, "lead_coupling": 2, "temperature": 2}.items():
-            value = getattr(self, name)
-            if len(value) not in (1, count):
-                raise ValueError(f"Argument `{name}` must be one value or {count} of them, but has {len(value)}.")
-            physics[name] = value[0] if len(value) == 1 else value
-        return valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=kinds[self.pole_kind](self.poles))
-
     def bias(self) -> "VoltageDrop":
         """The voltage drop of these options."""
         from svjax import bias
@@ -112,26 +118,68 @@ class RunOptions:
 
     def folder(self) -> Path:
         """Where the run goes: `out`, or a name made of the main parameters that is still free."""
-        if self.out is not None:
-            return self.out
-        name = f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-V{self.voltage:g}"
-        tries = (Path("runs", name if k == 1 else f"{name}-{k}") for k in range(1, 10**6))
-        return next(path for path in tries if self.overwrite or not path.exists())
+        return self.out or _free_name(
+            f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-V{self.voltage:g}", self.overwrite
+        )
 
 
-def toml_arguments(path: Path) -> list[str]:
+@dataclass(frozen=True)
+class SteadyOptions(ValveOptions):
+    """Solve for the steady states of a valve along a range of voltages, and for how fast they relax.
+
+    Magnetisations, currents, torques and relaxation times, without any run. Units and TOML file as for `svjax run`.
+    """
+
+    poles: int = 10
+    """Poles of the Fermi function, N_P [number]."""
+    pole_kind: Literal["pade", "matsubara", "optimized"] = "optimized"
+    """Kind of the poles."""
+    voltage: str = "0:8:33"
+    """Voltages, first:last:count or a list 0,0.5,1; they are followed in this order [gamma/e]."""
+    drop: Literal["symmetric", "asymmetric"] = "symmetric"
+    """Levels of the leads: V/2 and -V/2 (symmetric), or V and 0 (asymmetric)."""
+    modes: int = 4
+    """Relaxation modes to find at each voltage [number]."""
+    out: Path | None = None
+    """Folder for the dataset and its picture; a new one in runs/ if not given."""
+    overwrite: bool = False
+    """Replace the curve that the folder holds."""
+
+    def voltages(self) -> list[float]:
+        """The voltages of these options."""
+        try:
+            if ":" not in self.voltage:
+                return [float(part) for part in self.voltage.split(",")]
+            first, last, count = self.voltage.split(":")
+            return [float(v) for v in np.linspace(float(first), float(last), int(count))]
+        except ValueError:
+            raise ValueError(
+                f"Argument `voltage` must be first:last:count or a list of numbers, but is {self.voltage!r}."
+            ) from None
+
+    def folder(self) -> Path:
+        """Where the curve goes: `out`, or a name made of the main parameters that is still free."""
+        return self.out or _free_name(f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-steady", self.overwrite)
+
+
+def _free_name(name: str, overwrite: bool) -> Path:
+    tries = (Path("runs", name if k == 1 else f"{name}-{k}") for k in range(1, 10**6))
+    return next(path for path in tries if overwrite or not path.exists())
+
+
+def toml_arguments(path: Path, options: type[ValveOptions] = RunOptions) -> list[str]:
     """The contents of a TOML file as command-line arguments; raises ValueError for what is not an option."""
     try:
         found = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"Argument `config` must be a TOML file, but {path} is not one ({error}).") from None
-    known = [option.name for option in fields(RunOptions) if option.name != "config"]
+    known = [option.name for option in fields(options) if option.name != "config"]
     arguments = []
     for key, value in found.items():
         name = key.replace("-", "_")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise ValueError(f"Key `{key}` of {path} must be an option of `svjax run`; the nearest is `{near}`.")
+            raise ValueError(f"Key `{key}` of {path} must be an option of this command; the nearest is `{near}`.")
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             if name != "overwrite":

@@ -72,6 +72,33 @@ def currents(run: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def steady_curve(curve: xr.Dataset) -> tuple[Axes, ...]:
+    """Four panels along the voltage: M_r, the charge current, the torques on the free layer and the relaxation time.
+
+    The current-driven torque (lines) is balanced by the effective one of the anisotropy (circles), Figs. 12 and 13; the
+    relaxation time is that of the slowest precession, Fig. 8. Argument: the dataset of `curve.steady_curve`.
+    """
+    panels = Figure(figsize=(7.2, 5.0), layout="constrained").subplots(2, 2, sharex=True)
+    first, second, third, fourth = (_axes(ax) for ax in panels.ravel())
+    v, layer = curve["voltage"].values, curve.isel(layer=1)
+    for name, colour in COMPONENTS.items():
+        first.plot(v, layer["magnetization"].sel(component=name), color=colour, lw=1.2, label=rf"$M^{name}$")
+        third.plot(v, curve["current_driven_torque"].sel(component=name), color=colour, lw=1.2)
+        balance = layer["effective_torque"].sel(component=name)
+        third.plot(v, balance, "o", color=colour, ms=3, mfc="none", label=rf"$\mathcal{{T}}^{name}$")
+    second.plot(v, curve["interface_charge_current"], color=CHARGE, lw=1.2)
+    fourth.semilogy(v, curve["relaxation_time"], color="#CC79A7", lw=1.2, marker=".", ms=4)
+    first.set_ylabel(r"magnetization $\mathbf{M}_r / N_S$")
+    second.set_ylabel(r"charge current $\mathcal{I}$ ($\gamma/\hbar$)")
+    third.set_ylabel(r"torque on the free layer ($\gamma$)")
+    fourth.set_ylabel(r"relaxation time $t_R$ ($\hbar/\gamma$)")
+    for ax in (third, fourth):
+        ax.set_xlabel(rf"{curve.attrs['drop']} voltage $V$ ($\gamma/e$)")
+    for ax in (first, third):
+        _legend(ax)
+    return first, second, third, fourth
+
+
 def save(ax: Axes, path: str | os.PathLike) -> None:
     """Write the figure of ``ax`` to a file; its ending chooses the format."""
     figure = ax.figure

@@ -76,11 +76,11 @@ class RunWriter:
         self.saved, self.waiting, self.flushed = end, [], time.monotonic()
 
 
-def check_target(path: Path, overwrite: bool) -> None:
-    """Raise unless a run may be written to ``path``."""
+def check_target(path: Path, overwrite: bool, kind: str = FORMAT) -> None:
+    """Raise unless a dataset of this ``kind`` may be written to ``path``."""
     if path.exists() and not overwrite:
         raise FileExistsError(f"Argument `out` must be a new folder, but {path} exists; `overwrite` replaces a run.")
-    if path.exists() and not (path.is_dir() and (_is_run(path) or not any(path.iterdir()))):
+    if path.exists() and not (path.is_dir() and (is_format(path, kind) or not any(path.iterdir()))):
         raise FileExistsError(f"Argument `out` must be a svjax run to be overwritten, but {path} is something else.")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
@@ -109,7 +109,7 @@ def open_run(path: str | os.PathLike) -> xr.Dataset:
     ``load_valve``, ``load_bias``, ``load_state``, ``load_equilibrium`` and ``load_convergence`` take this dataset.
     """
     path = Path(path)
-    if not _is_run(path):
+    if not is_format(path, FORMAT):
         what = "is none" if path.exists() else "does not exist"
         raise FileNotFoundError(f"Argument `path` must be a svjax run, but {path} {what}.")
     dataset = xr.open_zarr(path)
@@ -164,30 +164,47 @@ def _attribute(dataset: xr.Dataset, name: str) -> Any:
         ) from None
 
 
-def _is_run(path: Path) -> bool:
+def is_format(path: Path, kind: str) -> bool:
+    """Whether ``path`` is a store that svjax wrote as this ``kind``."""
     try:
-        return json.loads((path / "zarr.json").read_text())["attributes"]["format"] == FORMAT
+        return json.loads((path / "zarr.json").read_text())["attributes"]["format"] == kind
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
+def save_curve(path: Path, dataset: xr.Dataset) -> None:
+    """Write a dataset of `steady_curve` to the folder ``path``, which it replaces."""
+    _place(path, dataset, {})
+
+
+def open_curve(path: str | os.PathLike) -> xr.Dataset:
+    """The dataset of `svjax steady` at ``path``."""
+    path = Path(path)
+    if not is_format(path, "svjax-steady"):
+        raise FileNotFoundError(f"Argument `path` must hold steady states of svjax, but {path} does not.")
+    return xr.open_zarr(path).load()
+
+
 def _create(path: Path, plan: Plan, rows: dict[str, np.ndarray]) -> zarr.Group:
+    chunks = {name: {"chunks": (ROWS_PER_CHUNK, *rows[name].shape[1:])} for name in rows}
+    _place(path, layout(plan, rows), chunks)
+    return zarr.open_group(path, mode="r+")
+
+
+def _place(path: Path, dataset: xr.Dataset, encoding: dict[str, Any]) -> None:
     """Lay the store out under another name and move it in place, so that a folder is a whole store or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    dataset = layout(plan, rows)
-    chunks = {name: {"chunks": (ROWS_PER_CHUNK, *rows[name].shape[1:])} for name in rows}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-            dataset.to_zarr(partial, mode="w", zarr_format=3, consolidated=True, encoding=chunks)
+            dataset.to_zarr(partial, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
         if path.exists():
             shutil.rmtree(path)
         partial.rename(path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return zarr.open_group(path, mode="r+")
 
 
 def _write_state(group: zarr.Group, which: str, state: State) -> None:
