@@ -96,7 +96,7 @@ def _differentiable(problem: Linearization, fixed: Linearization, rates: Array, 
         left = jnp.linalg.inv(v)[jnp.argmin(jnp.abs(m - rate))]
         _, slope = jax.jvp(lambda r: fixed.apply(r, vector), (rate,), (jnp.ones_like(rate),))
         left = jax.lax.stop_gradient(left / (left @ (vector - slope)))
-        change = left @ problem.apply(rate, vector)
+        change = left @ problem.differentiable_apply(rate, vector)
         return rate + change - jax.lax.stop_gradient(change)
 
     return jax.lax.map(one, (rates, vectors))

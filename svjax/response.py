@@ -101,6 +101,38 @@ def _half_susceptibilities(basis: Eigenbasis, valve: SpinValve, rho: Matrix, mu:
     return jax.lax.map(one, rates)
 
 
+def spin_response(
+    basis: Eigenbasis,
+    valve: SpinValve,
+    rho: Matrix,
+    mu: PerLead,
+    rate: Array,
+    direction: Complex[Array, "spins 3"],
+) -> Complex[Array, "spins 3"]:
+    """`susceptibility` times one turn of the spins, sum_k ds_j/dS_k . direction_k, (N_S, 3), by the same formula."""
+    w, right, left = basis.levels, basis.right, basis.left
+    rows = (2 * valve.lattice.spin_sites[:, None] + np.arange(2)).ravel()
+    pauli = jnp.array(PAULI, right.dtype)
+    chi, weight = lead_poles(valve, mu)
+    inner = left @ rho @ left.conj().T
+
+    def half(rate, direction):
+        blocks = valve.j_sd / 2 * jnp.einsum("ka,ast->kst", direction, pauli)
+        at_spin = right[rows].reshape(-1, 2, len(w))
+        h = left[:, rows] @ jnp.einsum("kst,ktc->ksc", blocks, at_spin).reshape(-1, len(w))
+        total = -1j * h @ inner
+        for lead, contact in enumerate(valve.lattice.contact_rows):
+            kernel = (1 / (w[:, None] - 1j * rate - chi[lead])) @ (weight[lead] / (w[:, None] - chi[lead])).T
+            driven = (kernel * h) @ left[:, contact]
+            total += valve.lead_coupling[lead] * driven @ left[:, contact].conj().T
+        return total / (rate + 1j * (w[:, None] - w.conj()))
+
+    change = half(rate, direction) + half(rate.conj(), direction.conj()).conj().T
+    at_spin = right[rows].reshape(-1, 2, len(w))
+    seen = (right[rows] @ change).reshape(-1, 2, len(w))
+    return jnp.einsum("ast,ktb,ksb->ka", pauli, seen, at_spin.conj()) / 2
+
+
 def tangents(spins: Spins) -> Float[Array, "spins 2 3"]:
     """Two unit vectors e1, e2 for each spin with e1 x e2 = S."""
     least = jax.nn.one_hot(jnp.argmin(jnp.abs(spins), -1), 3, dtype=spins.dtype)
@@ -129,10 +161,10 @@ def turn_rate(stiffness: Array) -> Array:
     return jnp.stack([-pairs[:, 1], pairs[:, 0]], 1).reshape(stiffness.shape)
 
 
-def spin_response(
+def differentiable_spin_response(
     basis: Eigenbasis, valve: SpinValve, state: State, mu: PerLead, rate: Array, direction: Complex[Array, "spins 3"]
 ) -> Complex[Array, "spins 3"]:
-    """ds_j(lambda) = sum_k ds_j/dS_k . direction_k: `susceptibility` times one turn of the spins, and differentiable.
+    """`spin_response` from the equations of motion themselves, slower but differentiable in everything.
 
     With h = (J_sd/2) sum_k sigma.direction_k, the equations of motion of rho and Pi, linearised, are
 

@@ -17,7 +17,16 @@ from jaxtyping import Array, Complex, Float
 
 from svjax.equations import State, local_spin_density
 from svjax.hamiltonian import effective_field
-from svjax.response import Eigenbasis, eigenbasis, spin_response, stiffness, susceptibility, tangents, turn_rate
+from svjax.response import (
+    Eigenbasis,
+    differentiable_spin_response,
+    eigenbasis,
+    spin_response,
+    stiffness,
+    susceptibility,
+    tangents,
+    turn_rate,
+)
 from svjax.shapes import PerLead, Spins
 from svjax.valve import SpinValve
 
@@ -44,16 +53,27 @@ class Linearization(eqx.Module):
         return jax.vmap(lambda one: turn_rate(stiffness(self.valve, self.state.spins, self.field, one)))(response)
 
     def apply(self, rate: Complex[Array, ""], vector: Complex[Array, "angles"]) -> Complex[Array, "angles"]:
-        """M(lambda) v, (2N_S,)."""
-        axes, spins = tangents(self.state.spins), self.state.spins
-        direction = jnp.einsum("jxb,jx->jb", axes, vector.reshape(-1, 2))
-        density = spin_response(self.basis, self.valve, self.state, self.mu, rate, direction)
-        real, imag = (
-            effective_field(self.valve, part(direction), part(density)) - self.valve.field
-            for part in (jnp.real, jnp.imag)
-        )
-        along = jnp.sum(spins * self.field, -1, keepdims=True)
-        across = jnp.einsum("jxb,jb->jx", axes, jax.lax.complex(real, imag) - along * direction)
+        """M(lambda) v, (2N_S,); differentiable in lambda and v."""
+        direction = self.direction(vector)
+        density = spin_response(self.basis, self.valve, self.state.rho, self.mu, rate, direction)
+        return self._turn_rate(direction, density)
+
+    def differentiable_apply(self, rate: Array, vector: Array) -> Complex[Array, "angles"]:
+        """`apply`, differentiable in the valve, the state and mu as well."""
+        direction = self.direction(vector)
+        density = differentiable_spin_response(self.basis, self.valve, self.state, self.mu, rate, direction)
+        return self._turn_rate(direction, density)
+
+    def direction(self, vector: Complex[Array, "angles"]) -> Complex[Array, "spins 3"]:
+        """Tangent components as vectors, (N_S, 3)."""
+        return jnp.einsum("jxb,jx->jb", tangents(self.state.spins), vector.reshape(-1, 2))
+
+    def _turn_rate(self, direction: Array, density: Array) -> Array:
+        """Tangent components of dS x B + S x dB for dS = ``direction`` and ds = ``density``."""
+        linear = lambda part: effective_field(self.valve, part(direction), part(density)) - self.valve.field
+        along = jnp.sum(self.state.spins * self.field, -1, keepdims=True)
+        field = jax.lax.complex(linear(jnp.real), linear(jnp.imag)) - along * direction
+        across = jnp.einsum("jxb,jb->jx", tangents(self.state.spins), field)
         return jnp.stack([-across[:, 1], across[:, 0]], 1).ravel()
 
 
@@ -142,7 +162,7 @@ def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple
 
     def unfinished(carry):
         k, _, _, residual = carry
-        return (k < 8) & (residual > 10 * ACCURACY)
+        return (k < 6) & (residual > 10 * ACCURACY)
 
     inf = jnp.asarray(jnp.inf, rate.real.dtype)
     _, rate, vector, residual = jax.lax.while_loop(unfinished, refine, (0, rate, vector, inf))

@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
+from scipy.special import expit
 
 from svjax.bias import Bias, as_bias
-from svjax.electrons import exact_density_matrix, stationary_state
+from svjax.electrons import stationary_state
 from svjax.equations import State, coupled_derivative, local_spin_density
-from svjax.hamiltonian import effective_field
+from svjax.hamiltonian import effective_field, hamiltonian
+from svjax.poles import fermi
 from svjax.response import eigenbasis, electrons_in, stiffness, susceptibility, tangents, turn_rate
 from svjax.roots import first_growing_mode
 from svjax.shapes import PerLead, Spins
@@ -67,10 +69,10 @@ def steady_state(
     spins = aligned_spins(valve) if spins is None else check_spins(valve, spins)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((valve, mu, spins))):
         return _traced_steady_state(valve, mu, spins)
+    check_reach(valve, spins, mu)
     state, residual, answer = _solve(valve, mu, spins, False)
     if not electrons_hold(valve, state, mu):
         state, residual, answer = _solve(valve, mu, spins, True)
-    check_reach(valve, state, mu)
     _raise_if_wrong(valve, mu, state, float(residual), np.asarray(answer), allow_unstable)
     return state
 
@@ -90,17 +92,21 @@ def constant_levels(valve: SpinValve, bias: Bias | ArrayLike | None) -> PerLead:
     return mu
 
 
-def check_reach(valve: SpinValve, state: State, mu: PerLead, tolerance: float = 1e-3) -> None:
-    """Raise where a bias makes the poles' error in rho worse than ``tolerance`` and twice that without bias."""
-    error = np.abs(exact_density_matrix(valve, state.spins, mu) - state.rho).max()
-    if error <= tolerance:
-        return
-    rho = electrons_in(eigenbasis(valve, state.spins), valve, 0 * mu)[0]
-    unbiased = np.abs(exact_density_matrix(valve, state.spins) - rho).max()
-    if error > 2 * unbiased:
+def check_reach(valve: SpinValve, spins: Spins, mu: PerLead, tolerance: float = 1e-4) -> None:
+    """Raise where a bias makes the poles' error in f on the levels of H worse than ``tolerance`` and 20 times the
+    error without bias. Within reach Pade poles leave steady currents a hundred times more accurate than that."""
+    levels = np.linalg.eigvalsh(hamiltonian(valve, spins))
+
+    def error(mu):
+        x = (levels[:, None] - mu) / np.asarray(valve.temperature)
+        return np.abs(np.asarray(fermi(valve.poles, x)) - expit(-x)).max()
+
+    biased, unbiased = error(np.asarray(mu)), error(np.zeros(len(mu)))
+    if biased > max(tolerance, 20 * unbiased):
         raise ValueError(
             f"Argument `bias` must lie within reach of the valve's poles, but at mu = {np.asarray(mu)} they leave an "
-            f"error of {error:.1e} in rho ({unbiased:.1e} without bias): use more poles, or `optimized_poles`."
+            f"error of {biased:.1e} in the Fermi function ({unbiased:.1e} without bias): use more poles, or "
+            "`optimized_poles`."
         )
 
 
