@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from svjax.bias import Bias
 from svjax.equations import State
+from svjax.levels import BiasLike, constant_levels
 from svjax.observables import magnetization
 from svjax.shapes import Spins
-from svjax.steady import LARGEST_TURN, ConvergenceError, constant_levels, steady_state
+from svjax.steady import LARGEST_TURN, ConvergenceError, steady_state
 from svjax.valve import SpinValve, prepare
 
 
 def steady_states(
     valve: SpinValve,
-    biases: Iterable[Bias | ArrayLike],
+    biases: Iterable[BiasLike],
     *,
     spins: ArrayLike | None = None,
     allow_unstable: bool = False,

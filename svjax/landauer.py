@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float
 
-from svjax.bias import Bias, as_bias
 from svjax.electrons import lyapunov
 from svjax.hamiltonian import effective_hamiltonian
+from svjax.levels import BiasLike, constant_levels
 from svjax.shapes import Matrix, Scalar, Spins
 from svjax.valve import SpinValve, check_spins, prepare
 
@@ -64,7 +64,7 @@ def layer_density_of_states(
     return jnp.stack([local[..., np.array(sites), :].sum(-2) for sites in valve.lattice.monolayers], -2)
 
 
-def landauer_current(valve: SpinValve, spins: ArrayLike, bias: Bias | ArrayLike | None, *, lead: int = 0) -> Scalar:
+def landauer_current(valve: SpinValve, spins: ArrayLike, bias: BiasLike, *, lead: int = 0) -> Scalar:
     """The steady Landauer current with the exact Fermi function, in the units and sign of `charge_current`.
 
         I_l = +- (1/4 pi) int de sum_m Theta_lm(e) [f_l(e) - f_m(e)],
@@ -75,7 +75,7 @@ def landauer_current(valve: SpinValve, spins: ArrayLike, bias: Bias | ArrayLike 
     """
     valve, spins, _ = _prepare(valve, spins, 0.0)
     leads = len(valve.lattice.contacts)
-    mu = jnp.asarray(as_bias(bias, leads)(jnp.zeros(())), valve.j_sd.dtype)
+    mu = constant_levels(valve, bias)
     _check_leads(valve, lead)
     h_eff = effective_hamiltonian(valve, spins)
     total = jnp.zeros(())
@@ -106,6 +106,7 @@ def conductance(valve: SpinValve, spins: ArrayLike, level: ArrayLike = 0.0, *, l
     return jax.jvp(through, (level,), (jnp.ones_like(level),))[1]
 
 
+@partial(jax.jit, static_argnums=(3, 4, 5))
 def _occupied_transmission(valve: SpinValve, h_eff: Matrix, mu: Array, lead: int, other: int, filled: int) -> Scalar:
     """int de/(2 pi) f(e - mu of lead ``filled``) Theta_{lead, other}(e)."""
     rows, coupling = zip(*_contacts(valve), strict=True)

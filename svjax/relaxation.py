@@ -6,12 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float
 
-from svjax.bias import Bias
 from svjax.equations import State, spins_derivative
 from svjax.hamiltonian import effective_hamiltonian
+from svjax.levels import BiasLike, constant_levels
 from svjax.response import tangents
 from svjax.roots import Linearization, careful_roots, count_growing, find_roots, linearization
-from svjax.steady import constant_levels
 from svjax.valve import SpinValve, check_spins, prepare
 
 RESIDUAL = 1e-9
@@ -30,7 +29,7 @@ class Modes(eqx.Module):
 
 
 def relaxation_modes(
-    valve: SpinValve, state: State, bias: Bias | ArrayLike | None, *, count: int = 4, order: str = "frequency"
+    valve: SpinValve, state: State, bias: BiasLike, *, count: int = 4, order: str = "frequency"
 ) -> Complex[Array, "modes"]:
     """Rates lambda with which small turns of the spins evolve at a steady state, S - S_0 ~ Re v e^(lambda t).
 
@@ -57,9 +56,7 @@ def relaxation_modes(
     return mode_shapes(valve, state, bias, count=count, order=order).rates
 
 
-def mode_shapes(
-    valve: SpinValve, state: State, bias: Bias | ArrayLike | None, *, count: int = 4, order: str = "frequency"
-) -> Modes:
+def mode_shapes(valve: SpinValve, state: State, bias: BiasLike, *, count: int = 4, order: str = "frequency") -> Modes:
     """`relaxation_modes` with the shape of each mode. Derivatives of the rates only."""
     valve = prepare(valve)
     mu = constant_levels(valve, bias)
@@ -102,7 +99,7 @@ def _differentiable(problem: Linearization, fixed: Linearization, rates: Array, 
     return jax.lax.map(one, (rates, vectors))
 
 
-def is_stable(valve: SpinValve, state: State, bias: Bias | ArrayLike | None) -> bool:
+def is_stable(valve: SpinValve, state: State, bias: BiasLike) -> bool:
     """Whether no small turn of the spins grows at a steady state: the count of roots with Re lambda > 0 is zero.
 
     The count is that of the argument principle on the imaginary axis, so it does not depend on having found the roots.

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from svjax.equations import State, sum_over_poles
 from svjax.hamiltonian import PAULI, effective_field, effective_hamiltonian
@@ -141,7 +141,7 @@ def tangents(spins: Spins) -> Float[Array, "spins 2 3"]:
     return jnp.stack([e1, jnp.cross(spins, e1)], 1)
 
 
-def stiffness(valve: SpinValve, spins: Spins, field: Spins, response: Array) -> Complex[Array, "angles angles"]:
+def stiffness(valve: SpinValve, spins: Spins, field: Spins, response: Array) -> Inexact[Array, "angles angles"]:
     """How the field across each spin answers to turns of all spins, e_i.dB/dS.e_j - S.B, (2N_S, 2N_S).
 
     ``field`` is B at the state and ``response`` one (N_S, 3, N_S, 3) `susceptibility`. Negative definite where the

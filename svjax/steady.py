@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from scipy.special import expit
 
-from svjax.bias import Bias, as_bias
 from svjax.electrons import stationary_state
 from svjax.equations import State, coupled_derivative, local_spin_density
 from svjax.hamiltonian import effective_field, hamiltonian
+from svjax.levels import BiasLike, constant_levels
 from svjax.poles import fermi
 from svjax.response import eigenbasis, electrons_in, stiffness, susceptibility, tangents, turn_rate
 from svjax.roots import first_growing_mode
@@ -38,7 +38,7 @@ class ConvergenceError(RuntimeError):
 
 
 def steady_state(
-    valve: SpinValve, bias: Bias | ArrayLike | None, *, spins: ArrayLike | None = None, allow_unstable: bool = False
+    valve: SpinValve, bias: BiasLike, *, spins: ArrayLike | None = None, allow_unstable: bool = False
 ) -> State:
     """The state in which nothing changes: electrons stationary, S x B = 0 on every spin.
 
@@ -75,21 +75,6 @@ def steady_state(
         state, residual, answer = _solve(valve, mu, spins, True)
     _raise_if_wrong(valve, mu, state, float(residual), np.asarray(answer), allow_unstable)
     return state
-
-
-def constant_levels(valve: SpinValve, bias: Bias | ArrayLike | None) -> PerLead:
-    """mu_l of a bias that must not depend on time, for a valve that must have leads."""
-    leads = len(valve.lattice.contacts)
-    if not leads:
-        raise ValueError("Argument `valve` must have leads: nothing relaxes in an isolated valve, but it has none.")
-    bias = as_bias(bias, leads)
-    mu, later = (jnp.asarray(bias(jnp.asarray(t)), valve.j_sd.dtype) for t in (0.0, 1.7))
-    if not isinstance(mu, jax.core.Tracer):
-        if not np.array_equal(mu, later):
-            raise ValueError(f"Argument `bias` must not depend on time, but is {mu} at t = 0 and {later} at t = 1.7.")
-        if not np.all(np.isfinite(mu)):
-            raise ValueError(f"Argument `bias` must be finite, but is {mu}.")
-    return mu
 
 
 def check_reach(valve: SpinValve, spins: Spins, mu: PerLead, tolerance: float = 1e-4) -> None:

@@ -1,4 +1,4 @@
-"""Spectra and currents against dense NumPy Green functions, symmetries at half filling, and currents of the equations."""
+"""Spectra and currents against dense NumPy Green functions, symmetries at half filling, currents of the equations."""
 
 import equinox as eqx
 import jax
@@ -127,7 +127,7 @@ def test_digamma():
 
 def test_bad_arguments(system):
     valve, spins = system
-    with pytest.raises(ValueError, match="lead"):
+    with pytest.raises(ValueError, match="other"):
         sv.transmission(valve, spins, 0.0, other=2)
     with pytest.raises(ValueError, match="energies"):
         sv.density_of_states(valve, spins, np.nan)
