@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from svjax.equations import State, local_spin_density
 from svjax.hamiltonian import effective_field
@@ -47,7 +47,7 @@ class Linearization(eqx.Module):
         """B on every spin, (N_S, 3)."""
         return effective_field(self.valve, self.state.spins, local_spin_density(self.valve, self.state.rho))
 
-    def matrix(self, rates: Complex[Array, "rates"]) -> Complex[Array, "rates angles angles"]:
+    def matrix(self, rates: Inexact[Array, "rates"]) -> Complex[Array, "rates angles angles"]:
         """M(lambda) for all ``rates``, (rates, 2N_S, 2N_S)."""
         response = susceptibility(self.basis, self.valve, self.state.rho, self.mu, rates)
         return jax.vmap(lambda one: turn_rate(stiffness(self.valve, self.state.spins, self.field, one)))(response)

@@ -196,7 +196,7 @@ def _raise_if_wrong(
         )
     if not len(state.spins):
         return
-    rates, modes = np.linalg.eig(np.asarray(turn_rate(answer)))
+    rates, modes = np.linalg.eig(np.asarray(turn_rate(jnp.asarray(answer))))
     softest = np.argmin(np.abs(rates))
     if np.abs(rates[softest]) < 1e-7 * np.abs(rates).max() or np.linalg.cond(answer) > 1e11:
         shape = _shape(valve, np.linalg.svd(answer)[2][-1])

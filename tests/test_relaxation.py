@@ -179,7 +179,7 @@ def test_modes_agree_with_simulated_runs(drop, voltage):
 
 @pytest.mark.slow
 def test_33_voltages_within_a_minute(capsys):
-    """33 steady states and their four slowest modes after compilation, against reaching one steady state by `evolve`."""
+    """33 steady states and their four slowest modes after compilation, against one steady state by `evolve`."""
     valve = sv.SpinValve.square(j_sd=2.0)
     voltages = np.linspace(0, 8, 33)
 
