@@ -12,8 +12,14 @@ from svjax.bias import (
     asymmetric as asymmetric,
     symmetric as symmetric,
 )
+from svjax.branch import (
+    effective_torque as effective_torque,
+    equilibrium_states as equilibrium_states,
+    steady_states as steady_states,
+)
 from svjax.convergence import Check as Check, Convergence as Convergence, convergence_report as convergence_report
 from svjax.electrons import exact_density_matrix as exact_density_matrix, stationary as stationary
+from svjax.envelope import RelaxationFit as RelaxationFit, fit_relaxation as fit_relaxation
 from svjax.equations import State as State, time_derivative as time_derivative
 from svjax.evolve import (
     DivergedError as DivergedError,
@@ -24,6 +30,15 @@ from svjax.evolve import (
     suggest_dt as suggest_dt,
 )
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
+from svjax.landauer import (
+    conductance as conductance,
+    density_of_states as density_of_states,
+    landauer_current as landauer_current,
+    layer_density_of_states as layer_density_of_states,
+    local_density_of_states as local_density_of_states,
+    spin_polarization as spin_polarization,
+    transmission as transmission,
+)
 from svjax.lattice import Lattice as Lattice
 from svjax.macrospin import (
     MacrospinModel as MacrospinModel,
@@ -62,11 +77,20 @@ from svjax.poles import (
     poles_for as poles_for,
 )
 from svjax.protocol import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
+from svjax.relaxation import (
+    Modes as Modes,
+    electron_decays as electron_decays,
+    is_stable as is_stable,
+    mode_shapes as mode_shapes,
+    relaxation_modes as relaxation_modes,
+)
+from svjax.steady import ConvergenceError as ConvergenceError, steady_state as steady_state
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
 
 if TYPE_CHECKING:
     from svjax import plot as plot
+    from svjax.curve import steady_curve as steady_curve
     from svjax.storage import (
         RunWriter as RunWriter,
         load_bias as load_bias,
@@ -79,7 +103,7 @@ if TYPE_CHECKING:
         store_convergence as store_convergence,
     )
 
-_ON_DEMAND = {"plot": ""} | dict.fromkeys(
+_ON_DEMAND = {"plot": "", "steady_curve": "curve"} | dict.fromkeys(
     (
         "RunWriter",
         "load_bias",

@@ -1,0 +1,206 @@
+"""Modes against the full Jacobian of the equations of motion, their derivatives, counts of roots, and envelope fits."""
+
+import time
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import svjax as sv
+from svjax.equations import coupled_derivative
+from svjax.roots import count_growing, find_roots, linearization
+
+BIAS = (0.3, -0.45)
+
+
+def small(**changes):
+    parameters = dict(j_sd=1.3, leads=True, anisotropy=(0.4, 0.15), temperature=0.1, poles=sv.pade_poles(3))
+    return sv.SpinValve.chain(1, 2, 1, **(parameters | changes))
+
+
+def jacobian_eigenvalues(valve, state, mu):
+    """All eigenvalues of the equations of motion of rho (Hermitian), Pi and the spins, linearised by `jax.jacfwd`."""
+    dim = valve.lattice.dim
+    upper, columns = np.triu_indices(dim, 1), state.pi.size
+
+    def pack(s):
+        off = s.rho[upper]
+        parts = (jnp.diagonal(s.rho).real, off.real, off.imag, s.pi.real, s.pi.imag, s.spins)
+        return jnp.concatenate([part.ravel() for part in parts])
+
+    def unpack(x):
+        pairs = len(upper[0])
+        diagonal, real, imag, pi_real, pi_imag, spins = jnp.split(
+            x, np.cumsum([dim, pairs, pairs, columns, columns]).tolist()
+        )
+        rho = jnp.zeros((dim, dim), complex).at[upper].set(real + 1j * imag)
+        rho = rho + rho.conj().T + jnp.diag(diagonal)
+        return sv.State(rho, (pi_real + 1j * pi_imag).reshape(state.pi.shape), spins.reshape(-1, 3))
+
+    slope = lambda x: pack(coupled_derivative(valve, unpack(x), jnp.asarray(mu)))
+    return np.linalg.eigvals(np.asarray(jax.jacfwd(slope)(pack(state))))
+
+
+@pytest.fixture(scope="module")
+def solved():
+    valve = small()
+    state = sv.steady_state(valve, BIAS)
+    return valve, state, jacobian_eigenvalues(valve, state, BIAS)
+
+
+def test_modes_are_eigenvalues_of_the_full_jacobian_and_none_is_missed(solved):
+    valve, state, exact = solved
+    modes = np.asarray(sv.relaxation_modes(valve, state, BIAS))
+    assert len(modes) == 2 and np.all(modes.imag >= 0)
+    assert np.abs(exact[:, None] - modes).min(0).max() < 1e-9
+    slowest_electrons = float(sv.electron_decays(valve, state.spins, 1)[0])
+    moving = exact[(exact.real > -slowest_electrons + 1e-6) & (np.abs(exact) > 1e-6) & (exact.imag >= 0)]
+    near = moving[np.abs(moving) <= np.abs(modes).max() + 0.5]
+    assert len(near) == 2 and np.abs(near[:, None] - modes).min(1).max() < 1e-9
+
+
+def test_orders_and_shapes(solved):
+    valve, state, _ = solved
+    by_frequency = sv.relaxation_modes(valve, state, BIAS)
+    by_decay = sv.relaxation_modes(valve, state, BIAS, order="decay")
+    assert jnp.all(jnp.diff(jnp.abs(by_frequency)) > 0) and jnp.all(jnp.diff(-by_decay.real) > 0)
+    assert sv.relaxation_modes(valve, state, BIAS, count=1).shape == (1,)
+    modes = sv.mode_shapes(valve, state, BIAS)
+    assert jnp.max(jnp.abs(jnp.sum(modes.shapes * state.spins, -1))) < 1e-12
+    assert jnp.allclose(jnp.sum(jnp.abs(modes.shapes) ** 2, (1, 2)), 1)
+
+
+def test_a_kick_decays_as_the_mode_says(solved):
+    valve, state, _ = solved
+    modes = sv.mode_shapes(valve, state, BIAS)
+    kicked = state.spins + 1e-3 * modes.shapes[0].real
+    start = sv.State(state.rho, state.pi, kicked / jnp.linalg.norm(kicked, axis=1, keepdims=True))
+    run = sv.evolve(valve, start, BIAS, 240.0, dt=0.05, save_every=10)
+    fit = sv.fit_relaxation(run.t, run.observables["magnetization"][:, 1, 1], start=60.0)
+    assert abs(fit.t_r * -modes.rates[0].real - 1) < 1e-3
+    assert abs(fit.frequency / modes.rates[0].imag - 1) < 1e-4
+    assert fit.error < 0.01 * fit.t_r
+
+
+def test_derivatives_of_modes(solved):
+    valve, _, _ = solved
+
+    def modes(x):
+        changed = eqx.tree_at(lambda v: (v.j_sd, v.anisotropy, v.temperature), valve, (x[0], x[1:3], x[3]))
+        bias = (x[4], jnp.asarray(-0.45))
+        rates = sv.relaxation_modes(changed, sv.steady_state(changed, bias), bias, count=2)
+        return jnp.concatenate([rates.real, rates.imag])
+
+    at, step = jnp.array([1.3, 0.4, 0.15, 0.1, 0.3]), 1e-4
+    forward = jax.jacfwd(modes)(at)
+    reverse = jax.grad(lambda x: jnp.array([1.0, -0.3, 0.2, 0.5]) @ modes(x))(at)
+    eager = lambda x: np.asarray(modes(jnp.asarray(x)))
+    finite = np.stack([(eager(at + e) - eager(at - e)) / (2 * step) for e in step * np.eye(5)], 1)
+    assert np.abs(forward - finite).max() < 1e-6
+    assert np.abs(reverse - np.array([1.0, -0.3, 0.2, 0.5]) @ forward).max() < 1e-10
+    assert np.abs(finite).max() > 0.1
+
+
+@pytest.mark.parametrize("start", [[[0.0, 1, 0], [0, 1, 0]], [[0.0, 0, 1], [1, 0, 0]], [[-1.0, 0, 0], [0, 0, -1]]])
+def test_growing_roots_are_counted(start):
+    """The count against the full Jacobian, at stable and unstable states."""
+    valve = small()
+    state = sv.steady_state(valve, BIAS, spins=jnp.array(start), allow_unstable=True)
+    exact = jacobian_eigenvalues(valve, state, BIAS)
+    growing = np.sum(exact.real > 1e-7)
+    assert count_growing(linearization(valve, state, jnp.array(BIAS))) == growing
+    assert sv.is_stable(valve, state, BIAS) == (growing == 0)
+
+
+def test_homotopy_finds_the_same_roots(solved):
+    valve, state, _ = solved
+    problem = linearization(valve, state, jnp.array(BIAS))
+    assert jnp.max(jnp.abs(find_roots(problem, 2, 4).rates - find_roots(problem, 2).rates)) < 1e-10
+
+
+def test_fit_of_known_traces():
+    rng = np.random.default_rng(1)
+    t = np.arange(0, 2000, 0.5)
+    wave = lambda t_r: 0.08 * np.exp(-t / t_r) * np.cos(0.05 * t + 0.7)
+    transient = 0.3 * np.exp(-t / 25) * np.cos(0.75 * t)
+    drift = 0.1 + 0.03 * np.exp(-t / 1500)
+    for t_r in (300.0, 900.0, 4e4):
+        fit = sv.fit_relaxation(t, wave(t_r) + transient + drift)
+        assert abs(fit.t_r - t_r) < max(3 * fit.error, 1e-3 * t_r) and abs(fit.t_r / t_r - 1) < 0.02
+        assert abs(fit.frequency - 0.05) < 1e-5 and abs(fit.amplitude - 0.08) < 1e-3
+    noisy = sv.fit_relaxation(t, wave(600.0) + 1e-3 * rng.normal(size=t.size))
+    assert abs(noisy.t_r - 600) < 4 * noisy.error and noisy.error < 20
+    growing = sv.fit_relaxation(t, 0.01 * np.exp(t / 800) * np.cos(0.05 * t))
+    assert abs(growing.t_r + 800) < 1
+
+
+def test_bad_arguments(solved):
+    valve, state, _ = solved
+    with pytest.raises(ValueError, match="torque-free"):
+        sv.relaxation_modes(valve, sv.stationary(valve, sv.aligned_spins(valve), BIAS), BIAS)
+    with pytest.raises(ValueError, match="order"):
+        sv.relaxation_modes(valve, state, BIAS, order="size")
+    with pytest.raises(ValueError, match="count"):
+        sv.relaxation_modes(valve, state, BIAS, count=0)
+    with pytest.raises(ValueError, match="three periods"):
+        sv.fit_relaxation(np.arange(500.0), np.exp(-np.arange(500.0) / 100))
+    with pytest.raises(ValueError, match="points"):
+        sv.fit_relaxation(np.arange(50.0), np.ones(50))
+
+
+def test_modes_of_the_large_valve():
+    valve = sv.SpinValve.square(j_sd=2.0)
+    for voltage, t_r in ((0.0, 586.3), (1.0, 530.1)):
+        bias = sv.symmetric(voltage)
+        modes = sv.relaxation_modes(valve, sv.steady_state(valve, bias), bias)
+        assert abs(-1 / modes[0].real - t_r) < 0.1
+    bias = sv.symmetric(8.0)
+    modes = sv.relaxation_modes(valve, sv.steady_state(valve, bias), bias)
+    for expected in (-0.00133 + 0.6433j, -0.002537 + 0.64504j):
+        assert jnp.min(jnp.abs(modes - expected)) < 1e-5
+    assert len(modes) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drop", [sv.symmetric, sv.asymmetric])
+@pytest.mark.parametrize("voltage", [0.5, 1.0, 2.0, 4.0])
+def test_modes_agree_with_simulated_runs(drop, voltage):
+    valve = sv.SpinValve.square(j_sd=2.0)
+    start = sv.steady_state(valve, None)
+    bias = drop(voltage)
+    mode = sv.relaxation_modes(valve, sv.steady_state(valve, bias, spins=start.spins), bias, count=1)[0]
+    run = sv.evolve(valve, start, bias, 1600.0, dt=0.04, save_every=25)
+    fit = sv.fit_relaxation(run.t, run.observables["magnetization"][:, 1, 0])
+    assert abs(fit.t_r * -mode.real - 1) < 0.01, (fit, mode)
+    assert abs(fit.frequency / mode.imag - 1) < 0.01
+
+
+@pytest.mark.slow
+def test_33_voltages_within_a_minute(capsys):
+    """33 steady states and their four slowest modes after compilation, against one steady state by `evolve`."""
+    valve = sv.SpinValve.square(j_sd=2.0)
+    voltages = np.linspace(0, 8, 33)
+
+    def sweep(voltages):
+        biases = [sv.symmetric(v) for v in voltages]
+        states = sv.steady_states(valve, biases)
+        return [sv.relaxation_modes(valve, state, bias) for state, bias in zip(states, biases, strict=True)]
+
+    sweep(voltages[:2])
+    began = time.perf_counter()
+    modes = sweep(voltages)
+    seconds = time.perf_counter() - began
+    start, bias = sv.steady_state(valve, None), sv.symmetric(1.0)
+    run = lambda duration: jax.block_until_ready(sv.evolve(valve, start, bias, duration, dt=0.04, save_every=25).t)
+    run(20.0)
+    began = time.perf_counter()
+    run(20.0)
+    reach = 20 * 530.0  # 20 relaxation times: 1e-10 needs 23
+    by_evolution = (time.perf_counter() - began) * reach / 20
+    with capsys.disabled():
+        print(
+            f"\n33 voltages: {seconds:.1f} s; one by evolve: {by_evolution:.0f} s; ratio {33 * by_evolution / seconds:.0f}"
+        )
+    assert seconds < 60 and len(modes) == 33
