@@ -23,8 +23,8 @@ def constant_levels(valve: SpinValve, bias: BiasLike) -> PerLead:
     bias = as_bias(bias, leads)
     mu, later = (jnp.asarray(bias(jnp.asarray(t)), valve.j_sd.dtype) for t in (0.0, 1.7))
     if not isinstance(mu, jax.core.Tracer):
-        if not np.array_equal(mu, later):
-            raise ValueError(f"Argument `bias` must not depend on time, but is {mu} at t = 0 and {later} at t = 1.7.")
         if not np.all(np.isfinite(mu)):
             raise ValueError(f"Argument `bias` must be finite, but is {mu}.")
+        if not np.array_equal(mu, later):
+            raise ValueError(f"Argument `bias` must not depend on time, but is {mu} at t = 0 and {later} at t = 1.7.")
     return mu

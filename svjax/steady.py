@@ -171,14 +171,14 @@ def _traced_steady_state(valve: SpinValve, mu: PerLead, spins: Spins) -> State:
         lambda angles: _force(valve, mu, found, angles),
         jnp.zeros(stiff.shape[0], stiff.dtype),
         lambda _, start: start,
-        lambda _, y: inverse @ y,
+        lambda linear, y: jax.lax.custom_linear_solve(linear, y, lambda _, b: inverse @ b, lambda _, b: inverse.T @ b),
     )
     return stationary_state(valve, turn(found, angles), mu)[0]
 
 
 def electrons_hold(valve: SpinValve, state: State, mu: PerLead, tolerance: float = 1e-10) -> bool:
     """Whether electrons from an eigenbasis obey the equations of motion, as they do away from exceptional points."""
-    slope = coupled_derivative(valve, state, mu)
+    slope = jax.jit(coupled_derivative)(valve, state, mu)
     fastest = jnp.max(jnp.abs(valve.poles.xi)) * jnp.max(valve.temperature) + jnp.max(jnp.abs(mu)) + 1
     pi_error = jnp.max(jnp.abs(slope.pi), initial=0.0) / fastest
     return bool(jnp.maximum(jnp.max(jnp.abs(slope.rho)), pi_error) <= tolerance)

@@ -111,7 +111,7 @@ def test_gradients_of_the_current(system):
         return sv.landauer_current(changed, spins, sv.symmetric(voltage))
 
     at = jnp.array([2.3, 0.05, 0.9])
-    forward, reverse = jax.jacfwd(current)(at), jax.grad(current)(at)
+    forward, reverse = jax.jit(jax.jacfwd(current))(at), jax.jit(jax.grad(current))(at)
     step = 1e-5
     finite = [(current(at + step * e) - current(at - step * e)) / (2 * step) for e in np.eye(3)]
     assert np.allclose(forward, finite, atol=1e-8) and np.allclose(reverse, forward, atol=1e-12)

@@ -5,14 +5,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 import svjax as sv
 from svjax.steady import _linearize, _linearize_directly, _solve
 
 
 def small(**changes):
-    parameters = dict(j_sd=1.3, leads=True, anisotropy=(0.4, 0.15), temperature=0.1, poles=sv.pade_poles(8))
-    return sv.SpinValve.chain(2, 1, 1, **(parameters | changes))
+    parameters = dict(j_sd=1.3, leads=True, anisotropy=(0.4, 0.15), temperature=0.1, poles=sv.pade_poles(3))
+    return sv.SpinValve.chain(1, 2, 1, **(parameters | changes))
 
 
 def torque(valve, state, mu):
@@ -34,6 +35,7 @@ def test_nothing_moves(bias):
     assert jnp.max(jnp.abs(state.spins - sv.aligned_spins(valve))) > 1e-3
 
 
+@pytest.mark.slow
 def test_three_leads_and_three_layers():
     bonds = [(0, 1), (1, 2), (2, 3, 0.7 + 0.4j), (3, 4), (1, 4)]
     valve = sv.SpinValve.from_bonds(
@@ -51,7 +53,7 @@ def test_three_leads_and_three_layers():
 def test_evolution_ends_there():
     valve = small(anisotropy=(0.6, 0.5), j_sd=2.5)
     state = sv.steady_state(valve, (0.3, -0.2))
-    kicked = np.asarray(state.spins) + np.array([[0, 0.05, 0.03]] * 3)
+    kicked = np.asarray(state.spins) + np.array([[0, 0.05, 0.03]] * 2)
     start = sv.State(state.rho, state.pi, kicked / np.linalg.norm(kicked, axis=1, keepdims=True))
     run = sv.evolve(valve, start, (0.3, -0.2), 400.0, dt=0.05)
     assert jnp.max(jnp.abs(run.state.spins - state.spins)) < 1e-3 * jnp.max(jnp.abs(kicked - state.spins))
@@ -70,7 +72,7 @@ def magnetization_of(parameters, valve):
 def test_derivatives_match_finite_differences():
     valve = small()
     at = [jnp.asarray(0.4), *(jnp.asarray(getattr(valve, name)) for name in FIELDS)]
-    flat, unravel = jax.flatten_util.ravel_pytree(at)
+    flat, unravel = ravel_pytree(at)
     values = lambda x: magnetization_of(unravel(x), valve).ravel()
     step = 1e-4
     eager = lambda x: np.asarray(values(x))
@@ -81,7 +83,7 @@ def test_derivatives_match_finite_differences():
         ],
         1,
     )
-    forward = jax.jacfwd(values)(flat)
+    forward = jax.jit(jax.jacfwd(values))(flat)
     weights = jnp.array([0.3, -1.0, 0.7, 0.2, 1.1, -0.6])
     reverse = jax.grad(lambda x: weights @ values(x))(flat)
     assert np.abs(finite).max() > 0.1
@@ -89,6 +91,7 @@ def test_derivatives_match_finite_differences():
     assert np.abs(reverse - weights @ forward).max() < 1e-10
 
 
+@pytest.mark.slow
 def test_second_derivative_under_jit():
     valve = small()
     x_component = lambda v: sv.magnetization(valve, sv.steady_state(valve, sv.symmetric(v)))[1, 0]
@@ -97,6 +100,7 @@ def test_second_derivative_under_jit():
     assert abs(second - (first(0.401) - first(0.399)) / 0.002) < 1e-4 * abs(second)
 
 
+@pytest.mark.slow
 def test_exceptional_point_does_without_eigenvectors():
     """A dimer with Gamma = 4 has no eigenbasis; near it both ways agree."""
     dimer = lambda coupling: sv.SpinValve.from_bonds(
@@ -157,7 +161,7 @@ def test_zero_mode_is_named():
 
 def test_growing_mode_is_named():
     valve = small()
-    against = jnp.array([[0.0, 1.0, 0.0]] * 3)
+    against = jnp.array([[0.0, 1.0, 0.0]] * 2)
     with pytest.raises(sv.ConvergenceError, match=r"the mode lambda = .* grows") as error:
         sv.steady_state(valve, (0.2, 0.0), spins=against)
     assert error.value.mode.real > 0 and error.value.residual < 1e-10
@@ -187,7 +191,7 @@ def test_bad_arguments():
 def test_equilibrium_and_currents_of_the_large_valve():
     valve = sv.SpinValve.square(j_sd=2.0)
     assert np.allclose(sv.magnetization(valve, sv.steady_state(valve, None))[1], [0.0834, 0, 0.9965], atol=5e-5)
-    for bias in (sv.symmetric(8.0), sv.asymmetric(8.0)):
+    for bias in (sv.symmetric(8.0), sv.asymmetric(4.0)):
         state = sv.steady_state(valve, bias, allow_unstable=True)
         currents = [sv.charge_current(valve, state, lead) for lead in (0, 1)]
         currents += [sv.interface_currents(valve, state, m)[0] for m in (None, 3, 7)]
