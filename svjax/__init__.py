@@ -19,6 +19,11 @@ from svjax.evolve import (
     evolve as evolve,
     stability_limit as stability_limit,
 )
+from svjax.exchange import (
+    ExchangeCoupling as ExchangeCoupling,
+    effective_coupling as effective_coupling,
+    exchange_coupling as exchange_coupling,
+)
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.lattice import Lattice as Lattice
 from svjax.macrospin import (
@@ -49,6 +54,16 @@ from svjax.poles import (
     optimized_poles as optimized_poles,
     pade_poles as pade_poles,
     poles_for as poles_for,
+)
+from svjax.spectrum import (
+    Spectrum as Spectrum,
+    broadened_dos as broadened_dos,
+    energy_levels as energy_levels,
+    level_gap as level_gap,
+    level_splitting as level_splitting,
+    rkky_law as rkky_law,
+    spectral_observables as spectral_observables,
+    spectrum as spectrum,
 )
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
