@@ -36,8 +36,8 @@ class ExchangeCoupling(eqx.Module):
     residual: Scalar
     """J_eff of the torque at `frequency` minus `rotating`: zero at the root."""
     imbalance: Scalar
-    """J_eff from the torque on layer 0 minus that on layer 1, at `frequency`: zero for equal layers. For unequal ones it
-    says how far M is from the true axis, the total spin with the electrons."""
+    """J_eff from the torque on layer 0 minus that on layer 1, at `frequency`: zero for equal layers. For unequal ones
+    it says how far M is from the true axis, the total spin with the electrons."""
     converged: Bool[Array, ""]
     """Newton's iteration found the root."""
 
@@ -50,15 +50,15 @@ class ExchangeCoupling(eqx.Module):
 def exchange_coupling(
     valve: SpinValve, spins: Numbers | None = None, *, temperature: Numbers | None = None
 ) -> ExchangeCoupling:
-    """J_eff of Eqs. (19)-(20) without time evolution, from the torques T_l = -J_sd sum_(j in l) S_j x s_j on two layers.
+    """J_eff of Eqs. (19)-(20) without time evolution, from the torque T_l = -J_sd sum_(j in l) S_j x s_j on each layer.
 
         static:    T_l = J_eff M_l x M_r                    with electrons in the ground state of H
         rotating:  T_l = J_eff M_l x M_r = omega n x M_l    with electrons in the ground state of H - omega n.s
 
     with n = M/|M|, M = M_l + M_r, s the electrons' total spin (sigma/2 summed over all sites) and omega = -J_eff |M|.
     A state that turns about n as a whole, rho(t) = U rho U^+ with U = exp(-i omega t n.s), obeys i drho/dt =
-    [omega n.s, rho] = [H, rho]; it is stationary in the rotating frame, whose Hamiltonian is H - omega n.s. Where the two
-    layers disagree (see `ExchangeCoupling.imbalance`) their mean is taken.
+    [omega n.s, rho] = [H, rho]; it is stationary in the rotating frame, whose Hamiltonian is H - omega n.s. Where the
+    two layers disagree (see `ExchangeCoupling.imbalance`) their mean is taken.
 
     **Arguments:**
 
@@ -153,8 +153,11 @@ def effective_coupling(
 ) -> MacrospinFit:
     """J_eff from a simulated run of an isolated valve: `stationary`, `evolve`, `fit_macrospin` (Figs. 3-5).
 
-    Made for ``jax.vmap``: a scan over J_sd is one call, ``jax.vmap(lambda j: sv.effective_coupling(eqx.tree_at(lambda v:
-    v.j_sd, valve, j)))(couplings)``. The spacer sets the shapes, so that a scan over N_NM is a loop.
+    Made for ``jax.vmap``, so that a scan over J_sd is one call,
+
+        jax.vmap(lambda j: sv.effective_coupling(eqx.tree_at(lambda v: v.j_sd, valve, j)))(couplings)
+
+    The spacer sets the shapes: a scan over N_NM is a loop.
 
     **Arguments:** `duration` and `dt` in 1/hopping, `save_every` in steps (once per time unit if None); `spins` and
     `temperature` as in `exchange_coupling`; `max_residual` as in `fit_macrospin`.

@@ -7,7 +7,6 @@ The sign of ``j_eff`` is that of Eqs. (19)-(20), positive = ferromagnetic. Equat
 way: with H_MS = -J_eff M_l.M_r its omega is -sqrt(2) N_S J_eff.
 """
 
-
 import diffrax
 import equinox as eqx
 import jax
