@@ -6,6 +6,7 @@ the Hermitian Eq. (1), filled up to energy 0.
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import sici
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from svjax.equations import State
 from svjax.hamiltonian import PAULI, hamiltonian
 from svjax.observables import magnetization
-from svjax.shapes import Numbers, Scalar, real_array
+from svjax.shapes import Numbers, Scalar, Spins, real_array
 from svjax.valve import SpinValve, check_spins, prepare
 
 Levels = Float[Array, "dim"]
@@ -42,8 +43,13 @@ def spectrum(valve: SpinValve, spins: Numbers) -> Spectrum:
     ``spins`` are (N_S, 3) unit vectors. The energies can be differentiated always, polarisation and weights where no
     two levels coincide.
     """
-    valve, h = _hamiltonian(valve, spins)
-    energies, states = jnp.linalg.eigh(h)
+    valve = prepare(valve)
+    return _spectrum(valve, check_spins(valve, spins))
+
+
+@jax.jit
+def _spectrum(valve: SpinValve, spins: Spins) -> Spectrum:
+    energies, states = jnp.linalg.eigh(hamiltonian(valve, spins))
     on_sites = states.reshape(valve.lattice.n_sites, 2, -1)
     sigma = jnp.array(PAULI, states.dtype)
     polarization = jnp.einsum("jsn,ast,jtn->na", on_sites.conj(), sigma, on_sites).real
@@ -52,11 +58,6 @@ def spectrum(valve: SpinValve, spins: Numbers) -> Spectrum:
     same = (jnp.abs(energies[:, None] - energies) <= _tolerance(energies)).astype(energies.dtype)
     same = same / jnp.sum(same, 1, keepdims=True)
     return Spectrum(energies, same @ polarization, same @ weights)
-
-
-def _hamiltonian(valve: SpinValve, spins: Numbers) -> tuple[SpinValve, Array]:
-    valve = prepare(valve)
-    return valve, hamiltonian(valve, check_spins(valve, spins))
 
 
 def _regions(valve: SpinValve) -> np.ndarray:
@@ -75,7 +76,13 @@ def _tolerance(energies: Levels) -> Scalar:
 
 def energy_levels(valve: SpinValve, spins: Numbers) -> Levels:
     """(2N,) eigenvalues of H(S), Eq. (1), ascending, in units of the hopping, for spins (N_S, 3)."""
-    return jnp.linalg.eigvalsh(_hamiltonian(valve, spins)[1])
+    valve = prepare(valve)
+    return _energy_levels(valve, check_spins(valve, spins))
+
+
+@jax.jit
+def _energy_levels(valve: SpinValve, spins: Spins) -> Levels:
+    return jnp.linalg.eigvalsh(hamiltonian(valve, spins))
 
 
 def level_splitting(valve: SpinValve, spins: Numbers) -> Scalar:

@@ -65,9 +65,7 @@ def test_static_coupling_is_the_slope_of_the_energy(angle):
         return levels[levels < 0].sum()
 
     slope = (energy(angle + 1e-4) - energy(angle - 1e-4)) / 2e-4
-    np.testing.assert_allclose(
-        sv.exchange_coupling(valve, spins(angle)).static, slope / (4 * np.sin(angle)), rtol=1e-6
-    )
+    np.testing.assert_allclose(sv.exchange_coupling(valve, spins(angle)).static, slope / (4 * np.sin(angle)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [lambda: chain(11), lambda: sv.SpinValve.from_bonds(**UNEQUAL)])
