@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from svjax.electrons import isolated_density_matrix, stationary
-from svjax.equations import local_spin_density
+from svjax.equations import State, local_spin_density
 from svjax.evolve import evolve
 from svjax.hamiltonian import PAULI, hamiltonian
 from svjax.macrospin_fit import MacrospinFit, fit_macrospin
@@ -170,9 +170,11 @@ def effective_coupling(
         raise ValueError(f"Argument `valve` must have two layers, but has {len(valve.lattice.layers)}.")
     start = stationary(valve, aligned_spins(valve) if spins is None else spins, temperature=temperature)
     save_every = max(1, round(1 / dt)) if save_every is None else save_every
-    run = evolve(
-        valve, start, None, duration, dt=dt, save_every=save_every, observe=lambda v, s: {"m": magnetization(v, s)}
-    )
-    left, right = jnp.moveaxis(run.observables["m"], 1, 0)
+    run = evolve(valve, start, None, duration, dt=dt, save_every=save_every, observe=_layers)
+    left, right = jnp.moveaxis(run.observables["magnetization"], 1, 0)
     sizes = np.array([len(layer) for layer in valve.lattice.layers])
     return fit_macrospin(run.t, left, right, sizes, start=magnetization(valve, start), max_residual=max_residual)
+
+
+def _layers(valve: SpinValve, state: State) -> dict[str, Array]:
+    return {"magnetization": magnetization(valve, state)}

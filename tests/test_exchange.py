@@ -164,6 +164,7 @@ def test_derivatives_against_differences():
     np.testing.assert_allclose(jax.jacrev(both)(x), expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("j_sd", [1.0, 5.0])
 def test_derivatives_of_the_paper_s_chain_at_zero_temperature(j_sd):
     both = lambda j: jnp.stack(

@@ -41,6 +41,7 @@ def test_fit_of_a_short_run_is_the_three_calls_by_hand():
     assert fit.j_eff < 0 and abs(fit.j_eff / sv.exchange_coupling(valve).rotating - 1) < 0.3
 
 
+@pytest.mark.slow
 def test_scan_of_short_runs_is_the_single_runs():
     valve = chain(spacer=3, layer=1)
     fits = scan(valve, [0.5, 2.0], 40.0, dt=0.1)
@@ -49,6 +50,7 @@ def test_scan_of_short_runs_is_the_single_runs():
     assert fits.j_eff.shape == (2,) and np.all(fits.j_eff > 0) and np.all(fits.converged)
 
 
+@pytest.mark.slow
 def test_start_and_temperature_reach_the_run():
     valve = chain(spacer=2, layer=1, j_sd=2.0)
     spins = jnp.array([[0.0, 0.6, 0.8], [0.0, 0.0, 1.0]])
