@@ -54,7 +54,7 @@ def test_static_coupling_of_the_paper_s_chains(spacer, static):
 @pytest.mark.parametrize("angle", [0.7, np.pi / 2])
 def test_static_coupling_is_the_slope_of_the_energy(angle):
     """Eq. (19): E = -J_eff N_l N_r cos(angle), so that dE/d(angle) = J_eff N_l N_r sin(angle)."""
-    valve = chain(spacer=3, layer=2, j_sd=1.4)
+    valve = chain(spacer=4, layer=2, j_sd=1.4)
 
     def spins(angle):
         right = jnp.array([jnp.cos(angle), 0, -jnp.sin(angle)])
@@ -93,17 +93,17 @@ def test_rotating_coupling_agrees_with_numpy(make):
 
 def test_the_valve_turns_as_one_body_at_the_rotating_root():
     """Equations of motion: at that state d rho/dt = -i omega [n.s, rho] and dM_l/dt = omega n x M_l for both layers."""
-    valve = chain(spacer=4, layer=3, j_sd=2.0)
+    valve = chain(spacer=4, layer=2, j_sd=2.0)
     found, spins = sv.exchange_coupling(valve), sv.aligned_spins(valve)
     axis = np.array([1.0, 0, 1.0]) / np.sqrt(2)
-    spin = np.kron(np.eye(10), np.einsum("a,ast->st", axis, PAULIS)) / 2
+    spin = np.kron(np.eye(8), np.einsum("a,ast->st", axis, PAULIS)) / 2
     omega = float(found.frequency)
     rho = ground_state(np.asarray(sv.hamiltonian(valve, spins)) - omega * spin)
-    rate = sv.time_derivative(valve, sv.State(jnp.asarray(rho), jnp.zeros((20, 0), complex), spins))
+    rate = sv.time_derivative(valve, sv.State(jnp.asarray(rho), jnp.zeros((16, 0), complex), spins))
     np.testing.assert_allclose(rate.rho, -1j * omega * (spin @ rho - rho @ spin), atol=1e-12)
-    for layer in (slice(0, 3), slice(3, 6)):
+    for layer in (slice(0, 2), slice(2, 4)):
         np.testing.assert_allclose(rate.spins[layer].sum(0), omega * np.cross(axis, spins[layer].sum(0)), atol=1e-12)
-    assert abs(omega) > 1e-3
+    assert abs(omega) > 1e-4
 
 
 def test_common_rotation_of_all_spins_changes_nothing():
@@ -117,19 +117,19 @@ def test_common_rotation_of_all_spins_changes_nothing():
 
 
 def test_fields_and_anisotropies_are_no_part_of_it():
-    plain = sv.exchange_coupling(chain(4))
-    other = sv.exchange_coupling(chain(4, anisotropy=(0.4, 0.02), field=(0.1, 0.2, 0.3), j_ex=-3.0))
+    plain = sv.exchange_coupling(chain(4, 2))
+    other = sv.exchange_coupling(chain(4, 2, anisotropy=(0.4, 0.02), field=(0.1, 0.2, 0.3), j_ex=-3.0))
     np.testing.assert_allclose([other.static, other.rotating], [plain.static, plain.rotating], atol=1e-15)
 
 
 def test_weak_coupling_is_quadratic_and_does_not_care_for_the_rotation():
-    valve = lambda j_sd: sv.exchange_coupling(chain(4, 1, j_sd=j_sd))
+    valve = lambda j_sd: sv.exchange_coupling(chain(4, 2, j_sd=j_sd))
     np.testing.assert_allclose(valve(2e-3).static / valve(1e-3).static, 4, rtol=1e-4)
     np.testing.assert_allclose(valve(1e-3).ratio, 1, atol=1e-2)
 
 
 def test_temperature_is_that_of_the_electrons():
-    valve = chain(4, j_sd=2.0)
+    valve = chain(4, 2, j_sd=2.0)
     cold, hot = (sv.exchange_coupling(valve, temperature=t) for t in (1e-3, 0.5))
     plain = sv.exchange_coupling(valve)
     np.testing.assert_allclose([cold.static, cold.rotating], [plain.static, plain.rotating], rtol=1e-8)
@@ -138,7 +138,7 @@ def test_temperature_is_that_of_the_electrons():
 
 def test_a_scan_is_one_call():
     couplings = jnp.array([0.5, 1.0, 5.0, 8.0])
-    at = lambda j_sd: sv.exchange_coupling(eqx.tree_at(lambda v: v.j_sd, chain(4), j_sd))
+    at = lambda j_sd: sv.exchange_coupling(eqx.tree_at(lambda v: v.j_sd, chain(4, 2), j_sd))
     batch = jax.vmap(at)(couplings)
     assert np.all(batch.converged) and batch.ratio.shape == (4,)
     for k, j_sd in enumerate(couplings):
@@ -160,8 +160,8 @@ def test_derivatives_against_differences():
     step = lambda k, n: both(x.at[k].add(n * h))
     expected = np.stack([(8 * (step(k, 1) - step(k, -1)) - step(k, 2) + step(k, -2)) / (12 * h) for k in range(5)], 1)
     assert np.min(np.abs(expected)) > 1e-4
-    np.testing.assert_allclose(jax.jacfwd(both)(x), expected, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(jax.jacrev(both)(x), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(jax.jit(jax.jacfwd(both))(x), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(jax.jit(jax.jacrev(both))(x), expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.slow
