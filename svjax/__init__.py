@@ -29,6 +29,11 @@ from svjax.evolve import (
     stability_limit as stability_limit,
     suggest_dt as suggest_dt,
 )
+from svjax.exchange import (
+    ExchangeCoupling as ExchangeCoupling,
+    effective_coupling as effective_coupling,
+    exchange_coupling as exchange_coupling,
+)
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.landauer import (
     conductance as conductance,
@@ -83,6 +88,16 @@ from svjax.relaxation import (
     is_stable as is_stable,
     mode_shapes as mode_shapes,
     relaxation_modes as relaxation_modes,
+)
+from svjax.spectrum import (
+    Spectrum as Spectrum,
+    broadened_dos as broadened_dos,
+    energy_levels as energy_levels,
+    level_gap as level_gap,
+    level_splitting as level_splitting,
+    rkky_law as rkky_law,
+    spectral_observables as spectral_observables,
+    spectrum as spectrum,
 )
 from svjax.steady import ConvergenceError as ConvergenceError, steady_state as steady_state
 from svjax.units import Units as Units
