@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -63,7 +64,7 @@ def effective_torque(valve: SpinValve, state: State, equilibrium: State) -> Floa
     return 2 * valve.anisotropy[:, None] * jnp.cross(valve.easy_axes, change)
 
 
-def _follow(solve: Callable[[Array, Spins | None], State], values: list[Array], spins: ArrayLike | None) -> list[State]:
+def _follow(solve: Callable[[Array, Spins | None], State], values: list[Array], spins: Any) -> list[State]:
     states: list[State] = []
     for k, value in enumerate(values):
         start = spins if not states else states[-1].spins

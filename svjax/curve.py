@@ -75,9 +75,9 @@ def _row(valve: SpinValve, state: State, equilibrium: State, bias: VoltageDrop, 
         "current_driven_torque": current_driven_torque(valve, state, equilibrium),
         "effective_torque": effective_torque(valve, state, equilibrium),
         "rates": rates,
-        "relaxation_time": -1 / rates[0].real,
+        "relaxation_time": -1 / np.real(rates[0]),
         "electron_decay": electron_decays(valve, state.spins, 1)[0],
-        "stable": float(np.all(rates.real < 0)),
+        "stable": float(np.all(np.real(rates) < 0)),
     }
     return {name: np.asarray(value) for name, value in found.items()}
 

@@ -20,7 +20,7 @@ from svjax.evolve import evolve
 from svjax.hamiltonian import PAULI, hamiltonian
 from svjax.macrospin_fit import MacrospinFit, fit_macrospin
 from svjax.observables import magnetization
-from svjax.shapes import Matrix, Numbers, Scalar, Spins, Vector
+from svjax.shapes import Matrix, Numbers, Scalar, Spins, Vector, known
 from svjax.valve import SpinValve, aligned_spins, check_spins, prepare
 
 
@@ -78,12 +78,12 @@ def exchange_coupling(
         raise ValueError(f"Argument `valve` must be isolated, but has {len(valve.lattice.contacts)} leads.")
     spins = aligned_spins(valve) if spins is None else check_spins(valve, spins)
     sines = jnp.linalg.norm(jnp.cross(*_layer_sums(valve, spins)))
-    if not isinstance(sines, jax.core.Tracer) and not float(sines) > 1e-9 * len(spins):
+    if known(sines) and not float(sines) > 1e-9 * len(spins):
         raise ValueError("Argument `spins` must have layers that are not collinear, but |M_l x M_r| is zero.")
     return _exchange_coupling(valve, spins, temperature)
 
 
-@partial(eqx.filter_jit, inline=True)
+@eqx.filter_jit
 def _exchange_coupling(valve: SpinValve, spins: Spins, temperature: Numbers | None) -> ExchangeCoupling:
     total = jnp.linalg.norm(jnp.sum(spins, 0))
     h, spin = hamiltonian(valve, spins), _spin_along(valve, jnp.sum(spins, 0) / total)

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Complex, Float
 from svjax.electrons import lyapunov
 from svjax.hamiltonian import effective_hamiltonian
 from svjax.levels import BiasLike, constant_levels
-from svjax.shapes import Matrix, Scalar, Spins
+from svjax.shapes import Matrix, Scalar, Spins, known
 from svjax.valve import SpinValve, check_spins, prepare
 
 Spectrum = Float[Array, "*energies"]
@@ -126,7 +126,7 @@ def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike) -> tuple[S
     if not valve.lattice.contacts:
         raise ValueError("Argument `valve` must have leads, but has none.")
     energies = jnp.asarray(energies, valve.j_sd.dtype)
-    if not isinstance(energies, jax.core.Tracer) and not np.all(np.isfinite(energies)):
+    if known(energies) and not np.all(np.isfinite(energies)):
         raise ValueError("Argument `energies` must be finite, but is not.")
     return valve, spins, energies
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
 from svjax.bias import Bias, as_bias
-from svjax.shapes import PerLead
+from svjax.shapes import PerLead, known
 from svjax.valve import SpinValve
 
 BiasLike = Bias | ArrayLike | Sequence | None
@@ -22,7 +21,7 @@ def constant_levels(valve: SpinValve, bias: BiasLike) -> PerLead:
         raise ValueError("Argument `valve` must have leads: nothing relaxes in an isolated valve, but it has none.")
     bias = as_bias(bias, leads)
     mu, later = (jnp.asarray(bias(jnp.asarray(t)), valve.j_sd.dtype) for t in (0.0, 1.7))
-    if not isinstance(mu, jax.core.Tracer):
+    if known(mu):
         if not np.all(np.isfinite(mu)):
             raise ValueError(f"Argument `bias` must be finite, but is {mu}.")
         if not np.array_equal(mu, later):

@@ -11,8 +11,9 @@ from jaxtyping import ArrayLike, Float, Int8
 from svjax.bias import Bias, as_bias
 from svjax.electrons import stationary
 from svjax.equations import State
-from svjax.evolve import Observe, check_method, check_step, whole_steps
+from svjax.evolve import Observe
 from svjax.observables import default_observables
+from svjax.stability import check_method, check_step, whole_steps
 from svjax.valve import SpinValve, aligned_spins, prepare
 
 

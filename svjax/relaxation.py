@@ -11,6 +11,7 @@ from svjax.hamiltonian import effective_hamiltonian
 from svjax.levels import BiasLike, constant_levels
 from svjax.response import tangents
 from svjax.roots import Linearization, careful_roots, count_growing, find_roots, linearization
+from svjax.shapes import known
 from svjax.valve import SpinValve, check_spins, prepare
 
 RESIDUAL = 1e-9
@@ -122,7 +123,7 @@ def electron_decays(valve: SpinValve, spins: ArrayLike, count: int | None = None
 
 
 def _is_traced(tree) -> bool:
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return not known(*jax.tree.leaves(tree))
 
 
 def _check_arguments(valve: SpinValve, state: State, count: int, order: str) -> None:

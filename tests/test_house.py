@@ -1,0 +1,31 @@
+"""The file list is the table of contents of the physics: each module imports only from those above it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ORDER = """
+    shapes units poles lattice bias valve hamiltonian equations observables electrons levels landauer
+    integrate stability evolve response roots steady branch relaxation envelope
+    macrospin macrospin_fit spectrum exchange
+    plan march protocol convergence records layout curve storage plot describe options cli
+""".split()  # noqa: SIM905
+FOLDER = Path(__file__).parent.parent / "svjax"
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "svjax":
+            inside = node.module.removeprefix("svjax").lstrip(".")
+            yield from [inside.split(".")[0]] if inside else [name.name for name in node.names]
+
+
+def test_the_list_is_complete():
+    assert sorted(ORDER) == sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_go_one_way(name):
+    later = [other for other in imported(FOLDER / f"{name}.py") if other not in ORDER[: ORDER.index(name)]]
+    assert not later
