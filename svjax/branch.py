@@ -55,8 +55,7 @@ def effective_torque(valve: SpinValve, state: State, equilibrium: State) -> Floa
 
     Delta M_l is the change of the layer's summed spins from ``equilibrium``. It balances `current_driven_torque` where
     the spins of a layer stay parallel (Figs. 12, 13). The x component for e = z is -2 K Delta M^y; the paper's text
-    lacks
-    the minus.
+    lacks the minus.
     """
     valve = prepare(valve)
     counts = np.bincount(valve.lattice.spin_layers, minlength=len(valve.lattice.layers))[:, None]

@@ -33,12 +33,10 @@ def fit_relaxation(t: ArrayLike, trace: ArrayLike, *, start: float = 200.0) -> R
 
     by least squares in t_R and omega, with the other, linear parameters eliminated. That uses every point, not only the
     maxima. The error is the larger of the statistical one and the spread of fits to the first and last two thirds of
-    the
-    trace, which notices further modes and a drift that is not quadratic.
+    the trace, which notices further modes and a drift that is not quadratic.
 
     **Arguments:** ``t``, ``trace`` (T,), one component of a magnetisation, for instance M_r^x; ``start``: what is
-    before is
-    left out, since early on faster modes are there too.
+    before is left out, since early on faster modes are there too.
 
     Raises ValueError for a trace with fewer than three periods after ``start``.
     """

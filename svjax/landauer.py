@@ -19,9 +19,8 @@ Spectrum = Float[Array, "*energies"]
 def transmission(valve: SpinValve, spins: ArrayLike, energies: ArrayLike, *, lead: int = 0, other: int = 1) -> Spectrum:
     """Eq. (16): Theta(e) = Tr(Gamma_l G^R Gamma_r G^A), G^R = (e - H_eff)^-1, both spins together.
 
-    ``energies`` of any shape, in units of the hopping; the result has that shape. ``lead`` and ``other`` are the
-    leads l
-    and r. Differentiable and batched over energies.
+    ``energies`` of any shape, in units of the hopping; the result has that shape. ``lead`` and ``other`` are the leads
+    l and r. Differentiable and batched over energies.
     """
     return _transmissions(valve, spins, energies, lead, other).sum(-1)
 
@@ -69,9 +68,9 @@ def landauer_current(valve: SpinValve, spins: ArrayLike, bias: BiasLike, *, lead
 
         I_l = +- (1/4 pi) int de sum_m Theta_lm(e) [f_l(e) - f_m(e)],
 
-    half of the particle current, like Eq. (11). The integral is closed: with F_l = int de/(2 pi) f_l G^R Gamma_m
-    G^A, the
-    solution of a Lyapunov equation with a digamma function of H_eff on its right side. Differentiable; no poles enter.
+    half of the particle current, like Eq. (11). The integral is closed: with F_l = int de/(2 pi) f_l G^R Gamma_m G^A,
+    the solution of a Lyapunov equation with a digamma function of H_eff on its right side. Differentiable; no poles
+    enter.
     """
     valve, spins, _ = _prepare(valve, spins, 0.0)
     leads = len(valve.lattice.contacts)

@@ -35,9 +35,8 @@ def relaxation_modes(
     """Rates lambda with which small turns of the spins evolve at a steady state, S - S_0 ~ Re v e^(lambda t).
 
     They are eigenvalues of the linearised coupled equations of spins, rho and Pi, with no expansion in the electrons'
-    retardation: the roots of lambda v = M(lambda) v that the modes of spins with instantaneous electrons lead to,
-    one for
-    every spin. Modes of the electrons themselves are not among them; see `electron_decays`.
+    retardation: the roots of lambda v = M(lambda) v that the modes of spins with instantaneous electrons lead to, one
+    for every spin. Modes of the electrons themselves are not among them; see `electron_decays`.
 
     **Arguments:**
 
@@ -45,12 +44,10 @@ def relaxation_modes(
     - `count`: how many modes; at most one for each spin, so fewer are returned when there are fewer spins.
     - `order`: "frequency", smallest |lambda| first, or "decay", slowest decay first.
 
-    **Returns:** distinct complex lambda, (count,), one of each conjugate pair, Im lambda >= 0, in units of the
-    hopping. The
-    relaxation time is t_R = -1/Re lambda. First derivatives in the parameters, forward and reverse, are exact; take
-    them
-    through `steady_state`, since the state depends on the parameters too. Higher ones are not supported. Inside ``jit``
-    or ``grad`` nothing can be raised: a root that was not found is nan.
+    **Returns:** distinct complex lambda, (count,), one of each conjugate pair, Im lambda >= 0, in units of the hopping.
+    The relaxation time is t_R = -1/Re lambda. First derivatives in the parameters, forward and reverse, are exact; take
+    them through `steady_state`, since the state depends on the parameters too. Higher ones are not supported. Inside
+    ``jit`` or ``grad`` nothing can be raised: a root that was not found is nan.
 
     Raises ValueError where ``state`` is not torque-free and RuntimeError where a root was not found.
     """

@@ -1,10 +1,8 @@
 """The nonlinear eigenproblem lambda v = M(lambda) v of spins coupled to electrons, at a torque-free state.
 
 Small turns of the spins grow as v e^(lambda t) with v their 2N_S tangent components. Electrons at frozen spins give
-M(0),
-whose eigenvalues are N_S conjugate pairs; retarded electrons give M(lambda), which is analytic for
-Re lambda > -2 min |Im w|, w the eigenvalues of H_eff. Every root is an eigenvalue of the linearised equations of
-motion.
+M(0), whose eigenvalues are N_S conjugate pairs; retarded electrons give M(lambda), which is analytic for Re lambda > -2
+min |Im w|, w the eigenvalues of H_eff. Every root is an eigenvalue of the linearised equations of motion.
 """
 
 from functools import partial
@@ -22,6 +20,7 @@ from svjax.response import (
     differentiable_spin_response,
     eigenbasis,
     spin_response,
+    static_susceptibility,
     stiffness,
     susceptibility,
     tangents,
@@ -51,6 +50,11 @@ class Linearization(eqx.Module):
         """M(lambda) for all ``rates``, (rates, 2N_S, 2N_S)."""
         response = susceptibility(self.basis, self.valve, self.state.rho, self.mu, rates)
         return jax.vmap(lambda one: turn_rate(stiffness(self.valve, self.state.spins, self.field, one)))(response)
+
+    def static_matrix(self) -> Float[Array, "angles angles"]:
+        """M(0), real."""
+        response = static_susceptibility(self.basis, self.valve, self.state.rho, self.mu)
+        return turn_rate(stiffness(self.valve, self.state.spins, self.field, response))
 
     def apply(self, rate: Complex[Array, ""], vector: Complex[Array, "angles"]) -> Complex[Array, "angles"]:
         """M(lambda) v, (2N_S,); differentiable in lambda and v."""
@@ -95,13 +99,12 @@ def find_roots(problem: Linearization, number: int, homotopy: int = 1) -> Roots:
     """The roots that M(s lambda) leads to, from the ``number`` smallest eigenvalues of M(0) at s = 0 to s = 1.
 
     One of each conjugate pair is followed, Im lambda >= 0, by the overlap of its vector, in ``homotopy`` steps of s.
-    With
-    more steps close pairs that exchange their character are told apart. Smallest |lambda| first.
+    With more steps close pairs that exchange their character are told apart. Smallest |lambda| first.
     """
-    m, v = jnp.linalg.eig(problem.matrix(jnp.zeros(1))[0].real)
+    m, v = jnp.linalg.eig(problem.static_matrix())
     upper = m.imag >= -1e-9 * jnp.max(jnp.abs(m))
     order = jnp.argsort(jnp.where(upper, jnp.abs(m), jnp.inf))[:number]
-    follow = lambda start: _follow(problem, *start, homotopy)
+    follow = lambda start: _follow(problem, start[0], start[1], homotopy)
     rates, vectors, residuals = jax.lax.map(follow, (m[order], v.T[order].astype(m.dtype)))
     vectors = jnp.where(rates.imag[:, None] < 0, vectors.conj(), vectors)
     rates = jax.lax.complex(rates.real, jnp.abs(rates.imag))
@@ -186,12 +189,12 @@ def first_growing_mode(
     Modes that grow to first order in M(lambda) - M(0) are followed to their roots; see `count_growing` for a count.
     """
     problem = linearization(valve, state, mu)
-    upper = rates.imag >= -1e-9 * np.abs(rates).max()
+    upper = np.imag(rates) >= -1e-9 * np.abs(rates).max()
     left = np.linalg.inv(modes)[upper].astype(complex)
     starts, right = rates[upper].astype(complex), modes.T[upper].astype(complex)
     estimates = np.asarray(_first_order(problem, starts, left, right))
-    for k in np.argsort(-estimates.real):
-        if estimates[k].real <= 0:
+    for k in np.argsort(-np.real(estimates)):
+        if np.real(estimates[k]) <= 0:
             return None
         rate, vector, residual = _root_from(problem, jnp.asarray(starts[k]), jnp.asarray(right[k]))
         if residual < 1e-6 and rate.real > 1e-9:
@@ -225,7 +228,7 @@ def count_growing(problem: Linearization, most: int = 4000) -> int:
     known = np.asarray(roots.rates)[np.asarray(roots.residuals) < 1e-9]
     _, first = np.unique(np.round(known, 8), return_index=True)
     known = known[first]
-    known = np.concatenate([known, known[known.imag > 1e-9].conj()])[:angles]
+    known = np.concatenate([known, np.conj(known[np.imag(known) > 1e-9])])[:angles]
     factors = np.concatenate([known, -np.ones(angles - len(known))])
 
     def values(omega: np.ndarray) -> np.ndarray:
@@ -252,7 +255,7 @@ def count_growing(problem: Linearization, most: int = 4000) -> int:
         middle = (omega[coarse] + omega[coarse + 1]) / 2
         omega, f = np.insert(omega, coarse + 1, middle), np.insert(f, coarse + 1, values(middle))
     winding = (np.angle(f[-1]) - turns.sum()) / np.pi
-    return round(float(winding)) + int(np.sum(known.real > 0))
+    return round(float(winding)) + int(np.sum(np.real(known) > 0))
 
 
 @jax.jit

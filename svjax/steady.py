@@ -13,9 +13,9 @@ from svjax.equations import State, coupled_derivative, local_spin_density
 from svjax.hamiltonian import effective_field, hamiltonian
 from svjax.levels import BiasLike, constant_levels
 from svjax.poles import fermi
-from svjax.response import eigenbasis, electrons_in, stiffness, susceptibility, tangents, turn_rate
+from svjax.response import eigenbasis, electrons_in, static_susceptibility, stiffness, tangents, turn_rate
 from svjax.roots import first_growing_mode
-from svjax.shapes import PerLead, Spins
+from svjax.shapes import PerLead, Spins, known
 from svjax.valve import SpinValve, aligned_spins, check_spins, prepare
 
 TORQUE = 1e-10
@@ -42,9 +42,8 @@ def steady_state(
 ) -> State:
     """The state in which nothing changes: electrons stationary, S x B = 0 on every spin.
 
-    Newton's method on the two tangent angles of each spin, with the electrons in closed form and the exact
-    derivative of
-    their spin density, `svjax.response`. It is quadratic: three or four steps from aligned spins.
+    Newton's method on the two tangent angles of each spin, with the electrons in closed form and the exact derivative
+    of their spin density, `svjax.response`. It is quadratic: three or four steps from aligned spins.
 
     **Arguments:**
 
@@ -53,11 +52,9 @@ def steady_state(
     - `spins`: (N_S, 3) start; the state is on the branch reached from there. Aligned with the easy axes if None.
     - `allow_unstable`: return torque-free states also when a mode grows.
 
-    **Returns:** a `State` with max |S x B| <= 1e-10. Derivatives in the valve and the bias, forward and reverse and
-    of any
-    order, are those of the implicit function. Inside ``jit``, ``vmap`` or ``grad`` nothing can be raised: the state
-    is nan
-    where Newton's method did not converge, and stability is not checked.
+    **Returns:** a `State` with max |S x B| <= 1e-10. Derivatives in the valve and the bias, forward and reverse and of
+    any order, are those of the implicit function. Inside ``jit``, ``vmap`` or ``grad`` nothing can be raised: the state
+    is nan where Newton's method did not converge, and stability is not checked.
 
     Raises `ConvergenceError` with the residual when the torques do not vanish, and with the mode when it is a zero mode
     (spins free to turn, as for K = 0) or a growing one (the dynamics end elsewhere, for instance on a limit cycle).
@@ -67,7 +64,7 @@ def steady_state(
     valve = prepare(valve)
     mu = constant_levels(valve, bias)
     spins = aligned_spins(valve) if spins is None else check_spins(valve, spins)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((valve, mu, spins))):
+    if not known(*jax.tree.leaves((valve, mu, spins))):
         return _traced_steady_state(valve, mu, spins)
     check_reach(valve, spins, mu)
     state, residual, answer = _solve(valve, mu, spins, False)
@@ -102,7 +99,7 @@ def _linearize(valve: SpinValve, mu: PerLead, spins: Spins) -> tuple[State, Arra
     rho, pi = electrons_in(basis, valve, mu)
     field = effective_field(valve, spins, local_spin_density(valve, rho))
     force = jnp.einsum("jxb,jb->jx", tangents(spins), field).ravel()
-    response = susceptibility(basis, valve, rho, mu, jnp.zeros(1))[0].real
+    response = static_susceptibility(basis, valve, rho, mu)
     return State(rho, pi, spins), force, stiffness(valve, spins, field, response)
 
 
