@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import time
+import tracemalloc
 from pathlib import Path
 
 import jax
@@ -41,14 +42,14 @@ def errors(found, reference):
     return pairs["magnetization"], max(value for name, value in pairs.items() if name != "magnetization")
 
 
-def svjax_run(poles, method, dt, dtype="float64", duration=TIME):
+def svjax_run(poles, method, dt, dtype="float64", duration=TIME, every=None):
     valve = papers_valve(poles, dtype)
     state = sv.stationary(valve, SPINS)
-    every = round(1 / dt)
+    every = every or round(1 / dt)
     return lambda: sv.evolve(valve, state, MU, duration, dt=dt, method=method, save_every=every).observables
 
 
-def svjax_batch(poles, method, dt, count, duration=TIME):
+def svjax_batch(poles, method, dt, count, duration=10.0):
     valve = papers_valve(poles)
     state = sv.stationary(valve, SPINS)
     every = round(1 / dt)
@@ -83,57 +84,94 @@ def dense_run(duration):
     return lambda: run(state)
 
 
+def memory(poles, method, dt, dtype="float64"):
+    """Bytes that a run to t = 50 needs beside its program: arguments, results and what is in between."""
+    valve = papers_valve(poles, dtype)
+    state = sv.stationary(valve, SPINS)
+    run = jax.jit(lambda s: sv.evolve(valve, s, MU, TIME, dt=dt, method=method, save_every=round(1 / dt)).observables)
+    used = run.lower(state).compile().memory_analysis()
+    return used.temp_size_in_bytes + used.argument_size_in_bytes + used.output_size_in_bytes
+
+
+def textbook_memory():
+    valve = papers_valve(sv.pade_poles(30))
+    book = Textbook(valve)
+    start = book.start(sv.stationary(valve, SPINS))
+    tracemalloc.start()
+    book.step(start, MU, 0.02)
+    return tracemalloc.get_traced_memory()[1] + sum(part.nbytes for part in start)
+
+
+def curves(reference):
+    """Time and error of every method at several steps and numbers of poles."""
+    cases = [
+        ("rk38", "Pade", n, dt) for n, dt in ((20, 0.08), (20, 0.05), (30, 0.04), (30, 0.02), (40, 0.02), (60, 0.01))
+    ]
+    cases += [("rk38", "optimised", n, dt) for n, dt in ((6, 0.05), (7, 0.04), (8, 0.02), (10, 0.01))]
+    cases += [("etd", "optimised", n, dt) for n in (6, 8, 10) for dt in (0.2, 0.1, 0.05)] + [("etd", "Pade", 30, 0.1)]
+    make = {"Pade": sv.pade_poles, "optimised": sv.optimized_poles}
+    lines = [
+        "| method | poles | dt | ms per unit of time | error of M_r | of the currents |",
+        "|---|---|---|---|---|---|",
+    ]
+    for method, kind, n, dt in cases:
+        every = round(1 / dt) if abs(round(1 / dt) * dt - 1) < 1e-9 else round(2 / dt)
+        run = svjax_run(make[kind](n), method, dt, every=every)
+        rows = {name: value[1::2] if every * dt > 1.5 else value for name, value in reference.items()}
+        wrong = "{:.1e} | {:.1e}".format(*errors(run(), rows))
+        value = in_turns({"run": run}, rounds=2)["run"] / TIME
+        lines.append(f"| {method} | {n} {kind} | {dt} | {1e3 * value:.2f} | {wrong} |")
+    return lines
+
+
 def at(reference, t):
     """The row of a run saved at t = 1, 2, ..."""
     return {name: value[round(t) - 1] for name, value in reference.items()}
 
 
-def report():
-    lines = []
-    reference = svjax_run(sv.optimized_poles(14), "etd", 0.01)()
-
-    rows = {
-        "svjax, etd, 8 optimised poles, dt = 0.1 (recommended)": svjax_run(sv.optimized_poles(8), "etd", 0.1),
-        "svjax, etd, 10 optimised poles, dt = 0.05": svjax_run(sv.optimized_poles(10), "etd", 0.05),
-        "svjax, etd, 8 optimised poles, dt = 0.2": svjax_run(sv.optimized_poles(8), "etd", 0.2),
-        "svjax, rk38, 7 optimised poles, dt = 0.04": svjax_run(sv.optimized_poles(7), "rk38", 0.04),
-        "svjax, rk38, 30 Pade poles, dt = 0.04": svjax_run(sv.pade_poles(30), "rk38", 0.04),
-        "svjax, rk38, 30 Pade poles, dt = 0.02": svjax_run(sv.pade_poles(30), "rk38", 0.02),
-        "svjax, etd, 8 poles, dt = 0.1, float32": svjax_run(sv.optimized_poles(8), "etd", 0.1, "float32"),
+def report(reference):
+    """The table of programs: times faster than the textbook, time, errors, memory."""
+    settings = {
+        "svjax, etd, 8 optimised poles, dt = 0.1 (recommended)": (sv.optimized_poles(8), "etd", 0.1),
+        "svjax, etd, 10 optimised poles, dt = 0.05": (sv.optimized_poles(10), "etd", 0.05),
+        "svjax, rk38, 7 optimised poles, dt = 0.04": (sv.optimized_poles(7), "rk38", 0.04),
+        "svjax, rk38, 30 Pade poles, dt = 0.02": (sv.pade_poles(30), "rk38", 0.02),
+        "svjax, etd, 8 optimised poles, dt = 0.1, float32": (sv.optimized_poles(8), "etd", 0.1, "float32"),
+        "svjax, rk38, 30 Pade poles, dt = 0.02, float32": (sv.pade_poles(30), "rk38", 0.02, "float32"),
     }
-    found = {name: run() for name, run in rows.items()}
-    batches = {
-        f"svjax, etd, 8 poles, dt = 0.1, batch of {n}": svjax_batch(sv.optimized_poles(8), "etd", 0.1, n, 10.0)
-        for n in (8, 64)
-    }
-    dense = {"dense JAX, straight-line rk38, 30 Pade poles, dt = 0.02": dense_run(2.0)}
-    times = in_turns(rows, rounds=3)
-    times = {name: value / TIME for name, value in times.items()}
-    times |= {name: value / 10.0 / int(name.split()[-1]) for name, value in in_turns(batches, rounds=2).items()}
-    times |= {name: value / 2.0 for name, value in in_turns(dense, rounds=2).items()}
-    book, book_end = textbook_run(2.0)
+    rows = {name: svjax_run(*setting) for name, setting in settings.items()}
+    others = {
+        f"svjax, etd, 8 optimised poles, dt = 0.1, batch of {n}": svjax_batch(
+            sv.optimized_poles(8), "etd", 0.1, n, 10.0
+        )
+        for n in (1, 8, 64)
+    } | {"dense JAX, straight-line rk38, 30 Pade poles, dt = 0.02": dense_run(2.0)}
+    wrong = {name: "{:.1e} | {:.1e}".format(*errors(run(), reference)) for name, run in rows.items()}
+    size = {name: f"{memory(*setting) / 1e6:.1f} MB" for name, setting in settings.items()}
+    times = {name: value / TIME for name, value in in_turns(rows, rounds=3).items()}
+    for name, value in in_turns(others, rounds=2).items():
+        times[name] = value / (10.0 * int(name.split()[-1]) if "batch" in name else 2.0)
+    book, end = textbook_run(2.0)
     valve = papers_valve(sv.pade_poles(30))
     started = time.perf_counter()
-    scipy_states = scipy_run(valve, sv.stationary(valve, SPINS), MU, [2.0], rtol=1e-7, atol=1e-9)
-    times["SciPy DOP853 on svjax's right-hand side, 30 Pade poles, rtol 1e-7"] = (time.perf_counter() - started) / 2.0
-
-    lines.append("| program | times faster than the textbook | ms per unit of time | error of M_r | of the currents |")
-    lines.append("|---|---|---|---|---|")
+    states = scipy_run(valve, sv.stationary(valve, SPINS), MU, [2.0], rtol=1e-7, atol=1e-9)
+    scipy_name = "SciPy DOP853 on svjax's right-hand side, 30 Pade poles, rtol 1e-7"
+    times[scipy_name] = (time.perf_counter() - started) / 2.0
+    book_name = "textbook: NumPy, full Pi, dense H, rk38, 30 Pade poles, dt = 0.02"
+    times[book_name] = book
+    at_two = {scipy_name: default_observables(valve, states[-1]), book_name: end}
+    wrong |= {
+        name: "{:.1e} | {:.1e} (at t = 2)".format(*errors(found, at(reference, 2))) for name, found in at_two.items()
+    }
+    size[book_name] = f"{textbook_memory() / 1e6:.1f} MB"
+    lines = [
+        "| program | times faster than the textbook | ms per unit of time | error of M_r | of the currents | memory |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, value in times.items():
-        if name in found:
-            wrong = "{:.1e} | {:.1e}".format(*errors(found[name], reference))
-        elif name.startswith("SciPy"):
-            end = {k: v for k, v in default_observables(valve, scipy_states[-1]).items()}
-            wrong = "{:.1e} | {:.1e} (at t = 2)".format(*errors(end, at(reference, 2)))
-        else:
-            wrong = " | "
-        lines.append(f"| {name} | {book / value:.0f} | {1e3 * value:.2f} | {wrong} |")
-    wrong = "{:.1e} | {:.1e} (at t = 2)".format(*errors(book_end, at(reference, 2)))
-    lines.append(
-        f"| textbook: NumPy, full Pi, dense H, rk38, 30 Pade poles, dt = 0.02 | 1 | {1e3 * book:.0f} | {wrong} |"
-    )
-    lines.append("| tkwant, frozen spins | not measured | | no wheel is published, and it needs a compiled kwant | |")
-    return lines
+        found = f"{wrong.get(name, ' | ')} | {size.get(name, '')}"
+        lines.append(f"| {name} | {book / value:.0f} | {1e3 * value:.2f} | {found} |")
+    return [*lines, "| tkwant, frozen spins | not measured: it is not on the package index | | | | |"]
 
 
 def larger_cases():
@@ -199,7 +237,8 @@ def scaling():
 
 
 def main():
-    table = report()
+    reference = svjax_run(sv.optimized_poles(14), "etd", 0.01)()
+    table = report(reference)
     body = [
         "# Results",
         "",
@@ -212,6 +251,10 @@ def main():
         *table,
         "",
         "Batches: time per voltage. GPU: not measured.",
+        "",
+        "## Time against error",
+        "",
+        *curves(reference),
         "",
         "## Other sizes",
         "",
