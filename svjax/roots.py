@@ -22,6 +22,7 @@ from svjax.response import (
     differentiable_spin_response,
     eigenbasis,
     spin_response,
+    static_susceptibility,
     stiffness,
     susceptibility,
     tangents,
@@ -51,6 +52,11 @@ class Linearization(eqx.Module):
         """M(lambda) for all ``rates``, (rates, 2N_S, 2N_S)."""
         response = susceptibility(self.basis, self.valve, self.state.rho, self.mu, rates)
         return jax.vmap(lambda one: turn_rate(stiffness(self.valve, self.state.spins, self.field, one)))(response)
+
+    def static_matrix(self) -> Float[Array, "angles angles"]:
+        """M(0), real."""
+        response = static_susceptibility(self.basis, self.valve, self.state.rho, self.mu)
+        return turn_rate(stiffness(self.valve, self.state.spins, self.field, response))
 
     def apply(self, rate: Complex[Array, ""], vector: Complex[Array, "angles"]) -> Complex[Array, "angles"]:
         """M(lambda) v, (2N_S,); differentiable in lambda and v."""
@@ -98,7 +104,7 @@ def find_roots(problem: Linearization, number: int, homotopy: int = 1) -> Roots:
     With
     more steps close pairs that exchange their character are told apart. Smallest |lambda| first.
     """
-    m, v = jnp.linalg.eig(problem.matrix(jnp.zeros(1))[0].real)
+    m, v = jnp.linalg.eig(problem.static_matrix())
     upper = m.imag >= -1e-9 * jnp.max(jnp.abs(m))
     order = jnp.argsort(jnp.where(upper, jnp.abs(m), jnp.inf))[:number]
     follow = lambda start: _follow(problem, *start, homotopy)

@@ -13,7 +13,7 @@ from svjax.equations import State, coupled_derivative, local_spin_density
 from svjax.hamiltonian import effective_field, hamiltonian
 from svjax.levels import BiasLike, constant_levels
 from svjax.poles import fermi
-from svjax.response import eigenbasis, electrons_in, stiffness, susceptibility, tangents, turn_rate
+from svjax.response import eigenbasis, electrons_in, static_susceptibility, stiffness, tangents, turn_rate
 from svjax.roots import first_growing_mode
 from svjax.shapes import PerLead, Spins
 from svjax.valve import SpinValve, aligned_spins, check_spins, prepare
@@ -102,7 +102,7 @@ def _linearize(valve: SpinValve, mu: PerLead, spins: Spins) -> tuple[State, Arra
     rho, pi = electrons_in(basis, valve, mu)
     field = effective_field(valve, spins, local_spin_density(valve, rho))
     force = jnp.einsum("jxb,jb->jx", tangents(spins), field).ravel()
-    response = susceptibility(basis, valve, rho, mu, jnp.zeros(1))[0].real
+    response = static_susceptibility(basis, valve, rho, mu)
     return State(rho, pi, spins), force, stiffness(valve, spins, field, response)
 
 
