@@ -97,8 +97,8 @@ from svjax.spectrum import (
     spectral_observables as spectral_observables,
     spectrum as spectrum,
 )
-from svjax.stability import stability_limit as stability_limit, suggest_dt as suggest_dt
 from svjax.steady import ConvergenceError as ConvergenceError, steady_state as steady_state
+from svjax.steps import stability_limit as stability_limit, suggest_dt as suggest_dt
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
 

@@ -16,7 +16,7 @@ from svjax.equations import State, column_leads, coupled_derivative
 from svjax.integrate import checkpointed_scan, exponential_step, runge_kutta_step
 from svjax.observables import default_observables
 from svjax.shapes import Numbers, known
-from svjax.stability import check_method, check_step, whole_steps
+from svjax.steps import check_method, check_step, whole_steps
 from svjax.valve import SpinValve, check_spins, prepare
 
 Observe = Callable[[SpinValve, State], dict[str, PyTree]]

@@ -13,7 +13,7 @@ from svjax.electrons import stationary
 from svjax.equations import State
 from svjax.evolve import Observe
 from svjax.observables import default_observables
-from svjax.stability import check_method, check_step, whole_steps
+from svjax.steps import check_method, check_step, whole_steps
 from svjax.valve import SpinValve, aligned_spins, prepare
 
 

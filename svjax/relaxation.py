@@ -10,8 +10,9 @@ from svjax.equations import State, spins_derivative
 from svjax.hamiltonian import effective_hamiltonian
 from svjax.levels import BiasLike, constant_levels
 from svjax.response import tangents
-from svjax.roots import Linearization, careful_roots, count_growing, find_roots, linearization
+from svjax.roots import Linearization, careful_roots, find_roots, linearization
 from svjax.shapes import known
+from svjax.stability import count_growing
 from svjax.valve import SpinValve, check_spins, prepare
 
 RESIDUAL = 1e-9

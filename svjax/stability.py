@@ -1,78 +1,61 @@
-"""How long a step may be: whole steps of a duration, the stability limit of a method, and a step to start with."""
+"""The number of growing modes at a steady state, by the argument principle."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from svjax.bias import Bias, as_bias
-from svjax.shapes import Numbers, known
-from svjax.valve import SpinValve, prepare
-
-METHODS = ("rk38", "etd")
+from svjax.roots import Linearization, careful_roots
 
 
-def whole_steps(duration: float, dt: float, argument: str = "duration") -> int:
-    """duration / dt, which must be a whole number of steps; ``argument`` is the name of the duration in errors."""
-    for name, value in {argument: duration, "dt": dt}.items():
-        if not np.isfinite(value) or value < 0 or (name == "dt" and value == 0):
-            raise ValueError(f"Argument `{name}` must be a positive number, but is {value}.")
-    steps = round(duration / dt)
-    if abs(steps * dt - duration) > 1e-9 * max(duration, dt):
-        raise ValueError(
-            f"Argument `{argument}` must be a whole number of steps of dt = {dt:g}, but is {duration:g} "
-            f"(nearest: {steps * dt:.10g})."
-        )
-    return steps
+def count_growing(problem: Linearization, most: int = 4000) -> int:
+    """The number of roots with Re lambda > 0, by the argument principle along the imaginary axis.
 
+    M is analytic there and to the right. The known roots are divided out,
 
-def stability_limit(
-    valve: SpinValve, bias: Bias | Numbers | None = None, t: float = 0.0, method: str = "rk38"
-) -> float:
-    """The largest stable step, from bounds on the eigenvalues of the linear equations of rho and Pi.
+        f(lambda) = det[lambda - M(lambda)] / prod_k (lambda - lambda_k)(lambda - lambda_k^*),   f(infinity) = 1,
 
-    Pi_lp decays with xi_p/beta_l + i (H - mu_l) and rho turns with differences of levels; the levels lie within
-    Gershgorin's bound. Beyond the limit the amplification factor of one of them exceeds one. The exponential method
-    takes the decay exactly, and without it the poles set no limit.
+    so that the phase of f turns slowly and only roots that are not known can make it wind; where it turns by more than
+    pi/4 between samples, samples are added. Raises RuntimeError if ``most`` are not enough.
     """
-    valve = prepare(valve)
-    row = np.abs(valve.lattice.neighbours.value).sum(1).max(initial=0.0)
-    reach = abs(float(valve.hopping)) * row + abs(float(valve.j_sd)) / 2
-    rates = [2j * reach]
-    if valve.lattice.contacts:
-        mu = np.asarray(as_bias(bias, len(valve.lattice.contacts))(jnp.asarray(t)))
-        decay = float(np.max(valve.poles.xi)) * np.asarray(valve.temperature) * (method != "etd")
-        rates += [-d + 1j * (reach + abs(float(valve.mu_bar) - m)) for d, m in zip(decay, mu, strict=True)]
-        rates.append(-float(np.max(valve.lattice.contact_matrix @ valve.lead_coupling)))
-    return min(_longest_step(rate) for rate in rates)
+    angles = 2 * len(problem.valve.lattice.spin_sites)
+    if not angles:
+        return 0
+    roots = careful_roots(problem, angles // 2)
+    known = np.asarray(roots.rates)[np.asarray(roots.residuals) < 1e-9]
+    _, first = np.unique(np.round(known, 8), return_index=True)
+    known = known[first]
+    known = np.concatenate([known, np.conj(known[np.imag(known) > 1e-9])])[:angles]
+    factors = np.concatenate([known, -np.ones(angles - len(known))])
+
+    def values(omega: np.ndarray) -> np.ndarray:
+        parts = -(-len(omega) // 8)
+        chunks = [_determinants(problem, part) for part in np.split(np.resize(omega, 8 * parts), parts)]
+        sign, size = (np.concatenate(part)[: len(omega)] for part in zip(*chunks, strict=True))
+        distance = 1j * omega[:, None] - factors
+        return sign / np.prod(distance / np.abs(distance), 1) * np.exp(size - np.log(np.abs(distance)).sum(1))
+
+    top = 2 + 2 * np.abs(factors).max()
+    while np.abs(values(np.array([top]))[0] - 1) > 0.5:
+        top *= 2
+    omega = top * np.linspace(0, 1, 33) ** 2
+    f = values(omega)
+    while True:
+        turns = np.angle(f[1:] / f[:-1])
+        coarse = np.flatnonzero(np.abs(turns) > np.pi / 4)
+        if not len(coarse):
+            break
+        if len(omega) + len(coarse) > most:
+            raise RuntimeError(
+                f"Roots with Re lambda > 0 could not be counted with {most} samples: one is on the axis."
+            )
+        middle = (omega[coarse] + omega[coarse + 1]) / 2
+        omega, f = np.insert(omega, coarse + 1, middle), np.insert(f, coarse + 1, values(middle))
+    winding = (np.angle(f[-1]) - turns.sum()) / np.pi
+    return round(float(winding)) + int(np.sum(np.real(known) > 0))
 
 
-def suggest_dt(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "rk38") -> float:
-    """A step, in 1/hopping, that keeps the error of a run near 1e-5: one radian of the fastest turning of rho per step,
-    and 0.8 of `stability_limit` at most; rounded down to one digit (1, 2 or 5), so that durations are whole steps."""
-    free = stability_limit(valve, bias, method="etd") / _longest_step(1j)
-    most = min(free, 0.8 * stability_limit(valve, bias, method=method))
-    power = 10.0 ** np.floor(np.log10(most))
-    return float(f"{max(digit for digit in (1, 2, 5) if digit * power <= most * (1 + 1e-9)) * power:.1g}")
-
-
-def _longest_step(rate: complex) -> float:
-    """The step at which |1 + z + z^2/2 + z^3/6 + z^4/24| with z = rate dt first exceeds one."""
-    scale = np.linspace(0, 3, 3001)[1:]
-    z = scale * rate / max(abs(rate), 1e-300)
-    growing = np.abs(1 + z + z**2 / 2 + z**3 / 6 + z**4 / 24) > 1 + 1e-12
-    return float(scale[np.argmax(growing)] / max(abs(rate), 1e-300)) if growing.any() else np.inf
-
-
-def check_method(method: str) -> None:
-    """Raise unless ``method`` is one of `METHODS`."""
-    if method not in METHODS:
-        raise ValueError(f"Argument `method` must be one of {METHODS}, but is {method!r}.")
-
-
-def check_step(valve: SpinValve, bias: Bias, dt: float, t: float, method: str = "rk38") -> None:
-    """Raise if ``dt`` is beyond `stability_limit` (skipped while parameters are traced)."""
-    if not known(*jax.tree.leaves((valve, bias, t))):
-        return
-    limit = stability_limit(valve, bias, t, method)
-    if dt > limit:
-        raise ValueError(f"Argument `dt` must stay below the stability limit {limit:.4g} of this valve, but is {dt:g}.")
+@jax.jit
+def _determinants(problem: Linearization, omega: Array) -> tuple[Array, Array]:
+    matrices = 1j * omega[:, None, None] * jnp.eye(2 * len(problem.valve.lattice.spin_sites))
+    return jnp.linalg.slogdet(matrices - problem.matrix(1j * omega))

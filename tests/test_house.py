@@ -7,7 +7,7 @@ import pytest
 
 ORDER = """
     shapes units poles lattice bias valve hamiltonian equations observables electrons levels landauer
-    integrate stability evolve response roots steady branch relaxation envelope
+    integrate steps evolve response roots stability steady branch relaxation envelope
     macrospin macrospin_fit spectrum exchange
     plan march protocol convergence records layout curve storage plot describe options cli
 """.split()  # noqa: SIM905

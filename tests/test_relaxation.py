@@ -10,7 +10,8 @@ import pytest
 
 import svjax as sv
 from svjax.equations import coupled_derivative
-from svjax.roots import count_growing, find_roots, linearization
+from svjax.roots import find_roots, linearization
+from svjax.stability import count_growing
 
 BIAS = (0.3, -0.45)
 
