@@ -21,6 +21,7 @@ class Eigenbasis(eqx.Module):
 
 
 def eigenbasis(valve: SpinValve, spins: Spins) -> Eigenbasis:
+    """H_eff = right diag(levels) left at the given spins, held fixed in derivatives."""
     h_eff = jax.lax.stop_gradient(effective_hamiltonian(valve, spins))
     levels, right = jnp.linalg.eig(h_eff)
     return Eigenbasis(levels, right, jnp.linalg.inv(right))

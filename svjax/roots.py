@@ -82,6 +82,7 @@ class Linearization(eqx.Module):
 
 
 def linearization(valve: SpinValve, state: State, mu: PerLead) -> Linearization:
+    """The linearised problem at a torque-free ``state`` with levels ``mu``."""
     return Linearization(valve, state, mu, eigenbasis(valve, state.spins))
 
 
