@@ -140,16 +140,16 @@ def _run(
         return jax.lax.cond(n != done, lambda state: step(state, n), lambda state: state, state), None
 
     def until_save(state, first):
-        state, _ = checkpointed_scan(one, state, first + jnp.arange(save_every))
+        state, _ = checkpointed_scan(one, state, first, save_every)
         return state, (observe(step.valve, state), _is_finite(state))
 
-    saves = start_step + save_every * jnp.arange(steps // save_every)
-    state, (observables, finite) = checkpointed_scan(until_save, state, saves)
-    if steps % save_every:
-        rest = start_step + jnp.arange(steps - steps % save_every, steps)
-        state, _ = checkpointed_scan(one, state, rest)
+    count, rest = divmod(steps, save_every)
+    state, (observables, finite) = checkpointed_scan(until_save, state, start_step, count, save_every)
+    if rest:
+        state, _ = checkpointed_scan(one, state, start_step + steps - rest, rest)
     finite = jnp.append(finite, _is_finite(state))
-    return Trajectory((saves + save_every) * step.dt, state, observables), finite
+    saves = start_step + save_every * jnp.arange(1, count + 1)
+    return Trajectory(saves * step.dt, state, observables), finite
 
 
 def pole_decay(valve: SpinValve) -> State:

@@ -125,24 +125,30 @@ def _staged(derivative: Derivative, t: Array, y: Y, dt: Array, nodes: Sequence[f
     return point(len(nodes))
 
 
-def checkpointed_scan(body: Callable, carry: PyTree, xs: Array) -> tuple[PyTree, PyTree]:
-    """`jax.lax.scan` over the array ``xs`` that stores about 2 sqrt(n) carries for reverse mode instead of n.
+def checkpointed_scan(body: Callable, carry: PyTree, start: Array, n: int, stride: int = 1) -> tuple[PyTree, PyTree]:
+    """`jax.lax.scan` over the numbers start + stride k, k < n, that stores about 2 sqrt(n) carries for reverse mode.
 
     The length is split into equal chunks where it has a divisor near its square root; otherwise a shorter last chunk
-    follows, for which the body is compiled a second time.
+    follows, for which the body is compiled a second time. The numbers are counted, not stored.
     """
-    n = xs.shape[0]
-    inner = _chunk_length(n)
+
+    def count(state, _):
+        carry, number = state
+        carry, y = body(carry, number)
+        return (carry, number + stride), y
+
+    inner, state = _chunk_length(n), (carry, jnp.asarray(start))
     if inner == n:
-        return jax.lax.scan(body, carry, xs)
+        (carry, _), ys = jax.lax.scan(count, state, length=n)
+        return carry, ys
     outer = n // inner
-    chunk = jax.checkpoint(lambda carry, part: jax.lax.scan(body, carry, part), prevent_cse=False)
-    carry, ys = jax.lax.scan(chunk, carry, xs[: outer * inner].reshape(outer, inner, *xs.shape[1:]))
+    chunk = jax.checkpoint(lambda state, _: jax.lax.scan(count, state, length=inner), prevent_cse=False)
+    state, ys = jax.lax.scan(chunk, state, length=outer)
     ys = jax.tree.map(lambda block: block.reshape(outer * inner, *block.shape[2:]), ys)
     if n % inner:
-        carry, rest = jax.lax.scan(body, carry, xs[outer * inner :])
+        state, rest = jax.lax.scan(count, state, length=n % inner)
         ys = jax.tree.map(lambda block, tail: jnp.concatenate([block, tail]), ys, rest)
-    return carry, ys
+    return state[0], ys
 
 
 def _chunk_length(n: int) -> int:
