@@ -63,7 +63,7 @@ def mode_shapes(valve: SpinValve, state: State, bias: BiasLike, *, count: int = 
     problem = linearization(valve, state, mu)
     fixed = jax.lax.stop_gradient(problem)
     n_spins = len(valve.lattice.spin_sites)
-    number = n_spins if order == "decay" else min(count + 2, n_spins)
+    number = n_spins if order == "decay" else min(count + 1, n_spins)
     traced = _is_traced((valve, state, mu))
     roots = find_roots(fixed, number) if traced else careful_roots(fixed, number)
     key = -roots.rates.real if order == "decay" else jnp.abs(roots.rates)

@@ -176,7 +176,7 @@ def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple
 @jax.jit
 def _first_order(problem: Linearization, rates: Array, left: Array, right: Array) -> Array:
     """m_k + u_k [M(m_k) - M(0)] v_k for eigenvalues, rows of left and right vectors of M(0)."""
-    return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right))
+    return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right), batch_size=8)
 
 
 _root_from = jax.jit(partial(_root, s=1.0))
