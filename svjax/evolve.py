@@ -85,11 +85,11 @@ def evolve(
     check_step(valve, bias, dt, start_step * dt, method)
     observe = default_observables if observe is None else observe
     step = Step(valve, bias, jnp.asarray(dt, valve.j_sd.dtype), method, freeze_spins)
-    done = -1
-    if method == "etd" and isinstance(start_step, int) and start_step == 0 and steps:
-        state, done = _graded_start(step, state), 0
     first = jnp.asarray(start_step)
-    trajectory, finite = _run(step, state, first, jnp.asarray(done), steps, int(save_every), observe)
+    done = first - 1  # a step that is not in this run
+    if method == "etd" and isinstance(start_step, int) and start_step == 0 and steps:
+        state, done = _graded_start(step, state), first
+    trajectory, finite = _run(step, state, first, done, steps, int(save_every), observe)
     if known(finite):
         _raise_if_diverged(trajectory, np.asarray(finite))
     return trajectory

@@ -179,7 +179,8 @@ def toml_arguments(path: Path, options: type[ValveOptions] = RunOptions) -> list
         name = key.replace("-", "_")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise ValueError(f"Key `{key}` of {path} must be an option of this command; the nearest is `{near}`.")
+            command = "svjax run" if options is RunOptions else "svjax steady"
+            raise ValueError(f"Key `{key}` of {path} must be an option of `{command}`; the nearest is `{near}`.")
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             if name != "overwrite":

@@ -59,6 +59,13 @@ def test_a_run_in_two_parts_is_the_run_in_one():
     assert largest_difference(shifted.state, second.state) > 1e-3
 
 
+@pytest.mark.parametrize("method", ["rk38", "etd"])
+def test_steps_before_time_zero_are_taken_like_any_other(method):
+    """Stage 1 counts its steps up to zero: a constant bias must not care."""
+    run = lambda start: sv.evolve(SMALL, START, (0.3, 0.1), 0.3, dt=0.02, start_step=start, method=method)
+    assert largest_difference(run(-15).state, run(40).state) < 1e-14
+
+
 def test_what_is_saved_and_when():
     run = sv.evolve(
         SMALL, START, DRIVEN, 0.5, dt=0.02, save_every=10, observe=lambda v, s: {"n": sv.particle_number(v, s)}
