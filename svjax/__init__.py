@@ -70,6 +70,7 @@ from svjax.observables import (
     spin_density as spin_density,
     total_spin as total_spin,
 )
+from svjax.parameters import get_parameter as get_parameter, set_parameters as set_parameters
 from svjax.plan import Equilibrium as Equilibrium
 from svjax.poles import (
     Poles as Poles,

@@ -135,7 +135,7 @@ class Lattice:
     @cached_property
     def contact_matrix(self) -> np.ndarray:
         """(N, leads) 1 where a site is a contact of a lead."""
-        matrix = np.zeros((self.n_sites, len(self.contacts)))
+        matrix = np.zeros((self.n_sites, len(self.contacts)), dtype=int)
         for lead, sites in enumerate(self.contacts):
             matrix[list(sites), lead] = 1
         return matrix

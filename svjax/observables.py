@@ -37,7 +37,7 @@ def site_spin(valve: SpinValve, state: State) -> Float[Array, "sites 3"]:
 def monolayer_polarization(valve: SpinValve, state: State) -> Float[Array, "monolayers 3"]:
     """Eq. (F1): sum over a monolayer of Tr(sigma rho_jj) divided by the sum of Tr rho_jj, (monolayers, 3)."""
     groups = valve.lattice.monolayers
-    member = np.zeros((len(groups), valve.lattice.n_sites))
+    member = np.zeros((len(groups), valve.lattice.n_sites), dtype=int)
     for number, sites in enumerate(groups):
         member[number, list(sites)] = 1
     return 2 * (jnp.asarray(member) @ site_spin(valve, state)) / (member @ site_charge(valve, state))[:, None]
@@ -67,7 +67,7 @@ def interface_currents(valve: SpinValve, state: State, monolayer: int | None = N
     valve = canonical(valve)
     bonds = valve.lattice.interface(monolayer)
     i, j = (np.array([bond[k] for bond in bonds], dtype=int) for k in (0, 1))
-    amplitude = -valve.hopping * np.array([bond[2] for bond in bonds])
+    amplitude = -valve.hopping * jnp.array([bond[2] for bond in bonds], state.rho.dtype)
     n = valve.lattice.n_sites
     flow = amplitude[:, None, None] * state.rho.reshape(n, 2, n, 2)[j, :, i, :]
     return -jnp.einsum("css->", flow).imag, -_spin_trace(flow).imag.sum(0)
@@ -132,7 +132,7 @@ def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "c
     if not 0 <= lead < leads:
         raise ValueError(f"Argument `lead` must lie between 0 and {leads - 1}, but is {lead}.")
     rows = valve.lattice.contact_rows[lead]
-    local = (jnp.eye(len(rows)) - 2 * state.rho[np.ix_(rows, rows)]) * valve.lead_coupling[lead] / 4
+    local = (np.eye(len(rows), dtype=int) - 2 * state.rho[np.ix_(rows, rows)]) * valve.lead_coupling[lead] / 4
     local = local + sum_over_poles(valve.lattice, state.pi)[lead][rows]
     sites = np.arange(len(rows) // 2)
     return local.reshape(len(sites), 2, len(sites), 2)[sites, :, sites, :]

@@ -359,3 +359,19 @@ def test_bad_input_is_refused_by_name(arguments, message):
     given = defaults | arguments
     with pytest.raises(ValueError, match=message):
         sv.evolve(SMALL, START, given.pop("bias"), given.pop("duration"), **given)
+
+
+@pytest.mark.parametrize("method", ["rk38", "etd"])
+def test_single_precision_stays_single_and_close(method):
+    """A valve asked for in float32 keeps every array in it, from the stationary start to the observables."""
+    runs = {}
+    for dtype in ("float32", "float64"):
+        valve = sv.SpinValve.square(5, 2, 2, 2, j_sd=2.0, poles=sv.optimized_poles(6), dtype=dtype)
+        start = sv.stationary(valve, random_spins(np.random.default_rng(3), 8))
+        runs[dtype] = sv.evolve(valve, start, sv.symmetric(1.0), 4.0, dt=0.04, method=method)
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(start)} == {dtype, f"complex{2 * int(dtype[-2:])}"}
+    single, double = runs["float32"], runs["float64"]
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(single.state)} == {"float32", "complex64"}
+    for name, values in double.observables.items():
+        assert single.observables[name].dtype == "float32"
+        np.testing.assert_allclose(single.observables[name], values, atol=3e-5)

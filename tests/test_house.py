@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ORDER = """
-    shapes units poles lattice bias valve hamiltonian equations observables electrons levels landauer
+    shapes units poles lattice bias valve parameters hamiltonian equations observables electrons levels landauer
     integrate steps evolve response roots stability steady branch relaxation envelope
     macrospin macrospin_fit spectrum exchange
     plan march protocol convergence records layout curve storage plot describe options cli

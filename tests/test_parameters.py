@@ -1,0 +1,59 @@
+"""Parameters of a valve and its bias by name."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import svjax as sv
+
+BIAS = sv.Pulse(base=(0.1, 0.2), amplitude=(0.3, -0.4), center=5.0, width=2.0)
+
+
+@pytest.fixture
+def valve():
+    return sv.SpinValve.square(4, 2, 1, 1, j_sd=2.0, poles=sv.optimized_poles(6))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("j_sd", 2.0), ("anisotropy[1]", 0.02), ("easy_axes[0,0]", 1.0), ("amplitude[1]", -0.4), ("center", 5.0)],
+)
+def test_a_parameter_is_found_by_its_name(valve, name, value):
+    assert sv.get_parameter(valve, BIAS, name) == value
+
+
+def test_setting_changes_that_entry_alone(valve):
+    changed, bias = sv.set_parameters(valve, BIAS, {"anisotropy[1]": 0.5, "amplitude[0]": 9.0, "temperature": 0.1})
+    assert changed.anisotropy.tolist() == [0.4, 0.5]
+    assert changed.temperature.tolist() == [0.1, 0.1]
+    assert bias.amplitude.tolist() == [9.0, -0.4]
+    back, before = sv.set_parameters(
+        changed, bias, {"anisotropy[1]": 0.02, "amplitude[0]": 0.3, "temperature": (0.025, 0.025)}
+    )
+    assert back == valve
+    assert before.amplitude.tolist() == BIAS.amplitude.tolist()
+
+
+def test_it_is_differentiable(valve):
+    levels = lambda k: sv.effective_hamiltonian(
+        sv.set_parameters(valve, BIAS, {"lead_coupling[1]": k})[0], sv.aligned_spins(valve)
+    ).imag.sum()
+    assert jax.grad(levels)(jnp.array(1.0)) == pytest.approx(-0.5 * 2 * 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["jsd", "anisotropy[2]", "field[0,1]", "j_sd[0]", "anisotropy[-1]", "shape", "poles", "lattice"]
+)
+def test_what_is_no_parameter_raises(valve, name):
+    with pytest.raises(ValueError, match=r"must (be one|lie within)"):
+        sv.get_parameter(valve, BIAS, name)
+
+
+def test_the_nearest_name_is_shown(valve):
+    with pytest.raises(ValueError, match="nearest is 'temperature'"):
+        sv.set_parameters(valve, BIAS, {"temperatur": 1.0})
+
+
+def test_a_function_as_bias_has_no_parameters(valve):
+    with pytest.raises(ValueError, match="must be one"):
+        sv.get_parameter(valve, lambda t: jnp.zeros(2), "voltage")
