@@ -10,8 +10,11 @@ t = 1, 2, ... 50. Times are the least of several rounds taken in turns, without 
 import os
 import platform
 import resource
+import subprocess
+import sys
 import time
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -49,8 +52,8 @@ def svjax_run(poles, method, dt, dtype="float64", duration=TIME, every=None):
     return lambda: sv.evolve(valve, state, MU, duration, dt=dt, method=method, save_every=every).observables
 
 
-def svjax_batch(poles, method, dt, count, duration=10.0):
-    valve = papers_valve(poles)
+def svjax_batch(poles, method, dt, count, dtype="float64", duration=10.0):
+    valve = papers_valve(poles, dtype)
     state = sv.stationary(valve, SPINS)
     every = round(1 / dt)
     one = lambda v: (
@@ -60,20 +63,24 @@ def svjax_batch(poles, method, dt, count, duration=10.0):
     return lambda: batch(voltages)
 
 
-def textbook_run(duration):
-    """Few steps of the textbook, and its observables at t = 1, 2, ..."""
-    valve = papers_valve(sv.pade_poles(30))
-    book, state = Textbook(valve), sv.stationary(valve, SPINS)
-    full = book.start(state)
-    started = time.perf_counter()
-    for _ in range(round(duration / 0.02)):
-        full = book.step(full, MU, 0.02)
-    seconds = time.perf_counter() - started
-    rows = valve.lattice.contact_rows
-    columns = [full[1][lead, pole][:, rows[lead]] for lead in range(2) for pole in range(30)]
-    return seconds / duration, default_observables(
-        valve, sv.State(*map(jnp.asarray, (full[0], np.concatenate(columns, 1), full[2])))
-    )
+class TextbookRun:
+    """The textbook, a few steps at a time; `observables` are those after the steps so far."""
+
+    def __init__(self):
+        self.valve = papers_valve(sv.pade_poles(30))
+        self.book, self.steps = Textbook(self.valve), 0
+        self.full = self.book.start(sv.stationary(self.valve, SPINS))
+
+    def __call__(self, steps=10):
+        for _ in range(steps):
+            self.full = self.book.step(self.full, MU, 0.02)
+        self.steps += steps
+
+    def observables(self):
+        rows = self.valve.lattice.contact_rows
+        columns = [self.full[1][:, lead, pole, rows[lead]] for lead in range(2) for pole in range(30)]
+        state = sv.State(*map(jnp.asarray, (self.full[0], np.concatenate(columns, 1), self.full[2])))
+        return default_observables(self.valve, state)
 
 
 def dense_run(duration):
@@ -140,26 +147,28 @@ def report(reference):
         "svjax, rk38, 30 Pade poles, dt = 0.02, float32": (sv.pade_poles(30), "rk38", 0.02, "float32"),
     }
     rows = {name: svjax_run(*setting) for name, setting in settings.items()}
-    others = {
-        f"svjax, etd, 8 optimised poles, dt = 0.1, batch of {n}": svjax_batch(
-            sv.optimized_poles(8), "etd", 0.1, n, 10.0
-        )
-        for n in (1, 8, 64)
-    } | {"dense JAX, straight-line rk38, 30 Pade poles, dt = 0.02": dense_run(2.0)}
+    batches = {}
+    for dtype, label in (("float64", ""), ("float32", "float32, ")):
+        for n in (1, 8, 64):
+            name = f"svjax, etd, 8 optimised poles, dt = 0.1, {label}batch of {n}"
+            batches[name] = svjax_batch(sv.optimized_poles(8), "etd", 0.1, n, dtype)
+    dense = "dense JAX, straight-line rk38, 30 Pade poles, dt = 0.02"
+    book_name = "textbook: NumPy, full Pi, dense H, rk38, 30 Pade poles, dt = 0.02"
     wrong = {name: "{:.1e} | {:.1e}".format(*errors(run(), reference)) for name, run in rows.items()}
     size = {name: f"{memory(*setting) / 1e6:.1f} MB" for name, setting in settings.items()}
-    times = {name: value / TIME for name, value in in_turns(rows, rounds=3).items()}
-    for name, value in in_turns(others, rounds=2).items():
-        times[name] = value / (10.0 * int(name.split()[-1]) if "batch" in name else 2.0)
-    book, end = textbook_run(2.0)
+    book = TextbookRun()
+    lasts = dict.fromkeys(rows, TIME) | {book_name: 0.2, dense: 0.2}
+    lasts |= {name: 10.0 * int(name.split()[-1]) for name in batches}
+    programs = rows | {dense: dense_run(0.2), book_name: book}
+    times = in_turns(programs, rounds=6) | in_turns(batches, rounds=2)
+    times = {name: value / lasts[name] for name, value in times.items()}
+    book(100 - book.steps)
     valve = papers_valve(sv.pade_poles(30))
     started = time.perf_counter()
     states = scipy_run(valve, sv.stationary(valve, SPINS), MU, [2.0], rtol=1e-7, atol=1e-9)
     scipy_name = "SciPy DOP853 on svjax's right-hand side, 30 Pade poles, rtol 1e-7"
     times[scipy_name] = (time.perf_counter() - started) / 2.0
-    book_name = "textbook: NumPy, full Pi, dense H, rk38, 30 Pade poles, dt = 0.02"
-    times[book_name] = book
-    at_two = {scipy_name: default_observables(valve, states[-1]), book_name: end}
+    at_two = {scipy_name: default_observables(valve, states[-1]), book_name: book.observables()}
     wrong |= {
         name: "{:.1e} | {:.1e} (at t = 2)".format(*errors(found, at(reference, 2))) for name, found in at_two.items()
     }
@@ -170,7 +179,7 @@ def report(reference):
     ]
     for name, value in times.items():
         found = f"{wrong.get(name, ' | ')} | {size.get(name, '')}"
-        lines.append(f"| {name} | {book / value:.0f} | {1e3 * value:.2f} | {found} |")
+        lines.append(f"| {name} | {times[book_name] / value:.0f} | {1e3 * value:.2f} | {found} |")
     return [*lines, "| tkwant, frozen spins | not measured: it is not on the package index | | | | |"]
 
 
@@ -185,11 +194,20 @@ def larger_cases():
     )  # fmt: skip
     start = sv.stationary(small, sv.aligned_spins(small))
     run = lambda: sv.evolve(small, start, MU, 80.0, dt=0.1, method="etd", save_every=10).observables
-    times = in_turns({"rhs": lambda: rhs(state), "six": run}, rounds=5)
+    times = in_turns({"rhs": lambda: rhs(state), "six": run}, rounds=10)
     return [
-        f"- One right-hand side at 10x20 sites (dimension 400), 2 leads, 20 poles: {1e3 * times['rhs']:.1f} ms.",
-        f"- Six spins on 3x2 sites, t = 80, etd, dt = 0.1: {times['six']:.3f} s after compilation.",
+        f"- On one core, one right-hand side, 10x20 sites (2N = 400), 2 leads, 20 poles: {1e3 * times['rhs']:.1f} ms.",
+        f"- On one core, six spins on 3x2 sites, t = 80, etd, dt = 0.1: {times['six']:.3f} s after compilation.",
     ]
+
+
+def on_one_core(part):
+    """What ``compare.py part`` prints when it may use one core only."""
+    alone = partial(os.sched_setaffinity, 0, {min(os.sched_getaffinity(0))})
+    found = subprocess.run(
+        [sys.executable, __file__, part], preexec_fn=alone, capture_output=True, text=True, check=True
+    )
+    return found.stdout.splitlines()
 
 
 def gradients():
@@ -219,25 +237,36 @@ def gradients():
     ]
 
 
+def step_time(length=12, width=4, poles=8, voltages=1):
+    """Seconds for a step of etd, for all voltages together."""
+    valve = sv.SpinValve.square(length, width, length // 3, length // 3, j_sd=2.0, poles=sv.optimized_poles(poles))
+    dim, columns = valve.lattice.dim, poles * 4 * width
+    state = sv.State(jnp.eye(dim, dtype=complex) / 2, jnp.zeros((dim, columns), complex), sv.aligned_spins(valve))
+    run = lambda v: (
+        sv.evolve(valve, state, sv.symmetric(v), 2.0, dt=0.1, method="etd", save_every=20, start_step=1).state
+    )
+    batch, levels = jax.jit(jax.vmap(run)), jnp.linspace(0.5, 1.5, voltages)
+    return in_turns({"run": lambda: batch(levels)}, rounds=4)["run"] / 20
+
+
 def scaling():
-    """Time of a step against sites and poles, with fitted exponents."""
-    cost = {}
-    for length, width in ((12, 4), (24, 4), (24, 10), (40, 25)):
-        valve = sv.SpinValve.square(length, width, length // 3, length // 3, j_sd=2.0, poles=sv.optimized_poles(8))
-        dim, columns = valve.lattice.dim, 8 * 4 * width
-        state = sv.State(jnp.eye(dim, dtype=complex) / 2, jnp.zeros((dim, columns), complex), sv.aligned_spins(valve))
-        program = lambda v=valve, s=state: (
-            sv.evolve(v, s, MU, 2.0, dt=0.1, method="etd", save_every=20, start_step=1).state
-        )
-        cost[length * width] = in_turns({"run": program}, rounds=2)["run"] / 20
-    sites = np.log(list(cost))
-    exponent = np.polyfit(sites, np.log(list(cost.values())), 1)[0]
-    listed = ", ".join(f"{n} sites {1e3 * value:.2f} ms" for n, value in cost.items())
-    return [f"- A step of etd with 8 poles: {listed}; it grows as sites^{exponent:.2f}."]
+    """Time of a step against sites, poles and voltages, with fitted exponents."""
+    shapes = {48: (12, 4), 96: (24, 4), 240: (24, 10), 1000: (40, 25)}
+    cases = {
+        "sites, 8 poles": {sites: step_time(*shape) for sites, shape in shapes.items()},
+        "poles, 48 sites": {n: step_time(poles=n) for n in (6, 8, 12, 16, 24)},
+        "voltages, 48 sites, 8 poles": {n: step_time(voltages=n) for n in (1, 4, 16, 64)},
+    }
+    lines = []
+    for name, cost in cases.items():
+        exponent = np.polyfit(np.log(list(cost)), np.log(list(cost.values())), 1)[0]
+        listed = ", ".join(f"{n}: {1e3 * value:.2f} ms" for n, value in cost.items())
+        lines.append(f"- A step of etd by the number of {name}: {listed}; it grows as the power {exponent:.2f}.")
+    return lines
 
 
 def main():
-    reference = svjax_run(sv.optimized_poles(14), "etd", 0.01)()
+    reference = svjax_run(sv.optimized_poles(28), "etd", 0.01)()
     table = report(reference)
     body = [
         "# Results",
@@ -258,7 +287,7 @@ def main():
         "",
         "## Other sizes",
         "",
-        *larger_cases(),
+        *on_one_core("larger"),
         *scaling(),
         "",
         "## Derivatives",
@@ -273,4 +302,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["larger"]:
+        print("\n".join(larger_cases()))
+    else:
+        main()

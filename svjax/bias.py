@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from svjax.shapes import Numbers, known, real_array
@@ -80,6 +81,6 @@ def as_bias(bias: Bias | Numbers | None, n_leads: int) -> Bias:
         raise ValueError(
             f"Argument `bias` must give one level for each of the {n_leads} leads, but has shape {levels.shape}."
         )
-    if known(levels) and not bool(jnp.all(jnp.isfinite(levels))):
+    if known(levels) and not np.all(np.isfinite(levels)):
         raise ValueError(f"Argument `bias` must be finite, but is {levels} at t = 0.")
     return bias

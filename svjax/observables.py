@@ -132,7 +132,9 @@ def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "c
     if not 0 <= lead < leads:
         raise ValueError(f"Argument `lead` must lie between 0 and {leads - 1}, but is {lead}.")
     rows = valve.lattice.contact_rows[lead]
-    local = (np.eye(len(rows), dtype=int) - 2 * state.rho[np.ix_(rows, rows)]) * valve.lead_coupling[lead] / 4
+    local = (
+        (jnp.eye(len(rows), dtype=state.rho.dtype) - 2 * state.rho[np.ix_(rows, rows)]) * valve.lead_coupling[lead] / 4
+    )
     local = local + sum_over_poles(valve.lattice, state.pi)[lead][rows]
     sites = np.arange(len(rows) // 2)
     return local.reshape(len(sites), 2, len(sites), 2)[sites, :, sites, :]
