@@ -120,11 +120,11 @@ def _steady(options: SteadyOptions) -> int:
     jax.config.update("jax_enable_x64", True)
     from tqdm import tqdm
 
-    from svjax import curve, describe, plot, storage
+    from svjax import curve, describe, plot, storage, store
 
     started = time.monotonic()
     folder, voltages = options.folder(), options.voltages()
-    storage.check_target(folder, options.overwrite, curve.FORMAT)
+    store.check_target(folder, options.overwrite, curve.FORMAT)
     quiet = 0.1 if sys.stderr.isatty() else 30.0
     with tqdm(total=len(voltages), unit="voltage", mininterval=quiet, file=sys.stderr) as bar:
 
@@ -144,11 +144,11 @@ def _steady(options: SteadyOptions) -> int:
 
 
 def _info(options: InfoOptions) -> int:
-    from svjax import curve, describe, storage
+    from svjax import curve, describe, plain, storage
     from svjax.units import Units
 
     units = None if options.gamma_ev is None else Units(options.gamma_ev)
-    if storage.is_format(options.run, curve.FORMAT):
+    if plain.store_format(options.run) == curve.FORMAT:
         print(describe.describe_curve(storage.open_curve(options.run), units))
     else:
         print(describe.describe(storage.open_run(options.run), units))

@@ -179,6 +179,13 @@ def _first_order(problem: Linearization, rates: Array, left: Array, right: Array
     return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right), batch_size=8)
 
 
+def fastest_growth(problem: Linearization) -> Float[Array, ""]:
+    """The largest Re lambda of all modes to first order in M(lambda) - M(0)."""
+    m, v = jnp.linalg.eig(problem.static_matrix())
+    estimates = _first_order(problem, m, jnp.linalg.inv(v), v.T)
+    return jnp.max(estimates.real, initial=-jnp.inf)
+
+
 _root_from = jax.jit(partial(_root, s=1.0))
 
 
