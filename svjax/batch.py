@@ -141,15 +141,6 @@ def steady_points(
     return spread(one, (valve, bias), values)
 
 
-def steady_points(
-    spread: Spread, task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias, values: Values
-) -> tuple[dict[str, Array], Bool[Array, "points"]]:
-    """What ``task`` wants of all points, and whether it was found."""
-    return spread(
-        lambda shared, values: steady_point(task, *set_parameters(shared[0], shared[1], values)), (valve, bias), values
-    )
-
-
 def steady_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> tuple[dict[str, Array], Array]:
     """What ``task`` wants of one point, for traced parameters, and whether it was found."""
     state = steady_state(valve, bias, allow_unstable=True)

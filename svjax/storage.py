@@ -97,7 +97,7 @@ class RunWriter:
         self._flush(plan, segment.end, segment.state)
 
     def _open(self, folder: Path) -> None:
-        self.group = zarr.open_group(folder, mode="r+", use_consolidated=False)
+        self.group = zarr.open_group(folder, mode="r+")
         self.checkpoint = run_checkpoint(folder)
         self.checkpoint.load()
 

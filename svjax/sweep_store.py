@@ -70,7 +70,7 @@ class SweepStore:
 
     def __init__(self, path: Path, plan: SweepPlan):
         self.path, self.plan = path, plan
-        self.group = zarr.open_group(path, mode="r+", use_consolidated=False)
+        self.group = zarr.open_group(path, mode="r+")
 
     def status(self) -> np.ndarray:
         """Of every point."""
