@@ -108,6 +108,7 @@ from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
 if TYPE_CHECKING:
     from svjax import plot as plot
     from svjax.curve import steady_curve as steady_curve
+    from svjax.netcdf import to_netcdf as to_netcdf
     from svjax.resumption import resume as resume
     from svjax.storage import (
         RunWriter as RunWriter,

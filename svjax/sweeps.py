@@ -37,11 +37,15 @@ COPIES_ELSEWHERE = 24
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """Where a sweep is: ``points`` done of ``total``, the time ``t`` that the present runs have reached, seconds
-    ``elapsed`` and ``remaining`` (an estimate, which leaves out the first segment because that one was compiled).
-    Of several processes each counts its own points."""
+    """Where a sweep is.
+
+    ``points`` of ``total`` are finished (``done`` counts parts of runs too), ``t`` is the time that the present runs
+    have reached, and seconds have ``elapsed`` and are ``remaining`` (an estimate, which leaves out the first segment
+    because that one was compiled). Of several processes each counts its own points.
+    """
 
     points: int
+    done: float
     total: int
     t: float
     elapsed: float
@@ -183,11 +187,12 @@ class _Watch:
 
     def tick(self, part: float, t: float) -> None:
         if self.watch is not None and part < 1:
-            times = self.clock.at(self.finished + part * self.left[0].size)
-            self.watch(SweepProgress(self.finished, self.total, t, *times))
+            done = self.finished + part * self.left[0].size
+            self.watch(SweepProgress(self.finished, done, self.total, t, *self.clock.at(done)))
 
     def next_tile(self) -> None:
         self.finished += self.left[0].size
         self.left = self.left[1:]
         if self.watch is not None:
-            self.watch(SweepProgress(self.finished, self.total, 0.0, *self.clock.at(self.finished)))
+            done = self.finished
+            self.watch(SweepProgress(done, done, self.total, 0.0, *self.clock.at(done)))

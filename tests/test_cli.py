@@ -192,7 +192,7 @@ def test_control_c_keeps_what_was_saved(folder, capsys, monkeypatch):
         if now.done == 1500:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("svjax.cli._Bar.__call__", stop)
+    monkeypatch.setattr("svjax.bars.Bar.run", stop)
     assert main(["run", "valve.toml", "--j-sd", "2", "--out", "run"]) == 130
     shown = capsys.readouterr()
     assert "interrupted after t = 25; 301 saves are kept" in shown.err and "Traceback" not in shown.err

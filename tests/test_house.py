@@ -12,7 +12,7 @@ ORDER = """
     plan clock march protocol convergence records layout curve
     lock checkpoint plain store run_checkpoint storage
     grid tasks batch points processes sweep_layout sweep_store tile_writer tile sweeps resumption
-    plot describe options cli
+    netcdf plot describe describe_sweep options sweep_options bars cli
 """.split()  # noqa: SIM905
 FOLDER = Path(__file__).parent.parent / "svjax"
 
