@@ -225,7 +225,7 @@ def _steady(options: SteadyOptions) -> int:
 
 
 def _info(options: InfoOptions) -> int:
-    from svjax import curve, describe, describe_sweep, plain, storage, sweep_layout
+    from svjax import curve, describe, describe_sweep, lock, plain, storage, sweep_layout
     from svjax.units import Units
 
     units = None if options.gamma_ev is None else Units(options.gamma_ev)
@@ -235,7 +235,10 @@ def _info(options: InfoOptions) -> int:
     elif kind == curve.FORMAT:
         print(describe.describe_curve(storage.open_curve(options.run), units))
     else:
-        print(describe.describe(storage.open_run(options.run), units))
+        run = storage.open_run(options.run)
+        if run.attrs["status"] == "running" and not lock.is_locked(options.run):
+            run = run.assign_attrs(status="stopped", reason=f"`svjax resume {options.run}` goes on.")
+        print(describe.describe(run, units))
     return 0
 
 

@@ -179,11 +179,10 @@ def _first_order(problem: Linearization, rates: Array, left: Array, right: Array
     return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right), batch_size=8)
 
 
-def fastest_growth(problem: Linearization) -> Float[Array, ""]:
-    """The largest Re lambda of all modes to first order in M(lambda) - M(0)."""
+def first_order_modes(problem: Linearization) -> tuple[Complex[Array, "angles"], Complex[Array, "angles"]]:
+    """The eigenvalues of M(0), and the rates of their modes to first order in M(lambda) - M(0)."""
     m, v = jnp.linalg.eig(problem.static_matrix())
-    estimates = _first_order(problem, m, jnp.linalg.inv(v), v.T)
-    return jnp.max(estimates.real, initial=-jnp.inf)
+    return m, _first_order(problem, m, jnp.linalg.inv(v), v.T)
 
 
 _root_from = jax.jit(partial(_root, s=1.0))

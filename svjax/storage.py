@@ -47,6 +47,7 @@ class RunWriter:
     def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
         check_target(Path(path), overwrite, FORMAT)
         self.path, self.saved, self.group, self.lock = Path(path), 0, None, None
+        self.overwrite = overwrite
         self.waiting: list[dict[str, np.ndarray]] = []
         self.last: Segment | None = None
         self.flushed, self.cost = 0.0, 0.0
@@ -66,7 +67,7 @@ class RunWriter:
         self.last = last_full(self.last, segment)
         self.waiting.append(segment.observables)
         if self.group is None:
-            self.lock = place(self.path, lambda folder: self._create(folder, plan, segment))
+            self.lock = place(self.path, lambda folder: self._create(folder, plan, segment), self.overwrite)
             self._open(self.path)
         elif segment.end == 0 or time.monotonic() - self.flushed > max(SECONDS_PER_FLUSH, self.cost / SAVING_SHARE):
             with saving(self.path):
@@ -197,7 +198,7 @@ def _attribute(dataset: xr.Dataset, name: str) -> Any:
 
 def save_curve(path: Path, dataset: xr.Dataset) -> None:
     """Write a dataset of `steady_curve` to the folder ``path``, which it replaces."""
-    place(path, lambda folder: write_dataset(folder, dataset, {})).release()
+    place(path, lambda folder: write_dataset(folder, dataset, {}), overwrite=True).release()
 
 
 def open_curve(path: str | os.PathLike) -> xr.Dataset:

@@ -25,11 +25,11 @@ def check_target(path: Path, overwrite: bool, kind: str) -> None:
         raise PermissionError(f"Argument `out` must lie in a folder that can be written, but {parent} cannot.")
 
 
-def place(path: Path, build: Callable[[Path], object]) -> Lock:
+def place(path: Path, build: Callable[[Path], object], overwrite: bool) -> Lock:
     """Let ``build`` make a store under another name and move it in place, so that it is whole or not there.
 
-    Returns the lock on the new store. A store that is there already is replaced, unless it is being written, which
-    raises BlockingIOError.
+    Returns the lock on the new store. A store that is there by now raises FileExistsError, or is replaced if
+    ``overwrite``, unless it is being written, which raises BlockingIOError.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     lock = old = None
@@ -38,7 +38,7 @@ def place(path: Path, build: Callable[[Path], object]) -> Lock:
             partial.mkdir(parents=True)
             build(partial)
             lock = Lock(partial)
-            if path.exists():
+            if path.exists() and overwrite:
                 old = Lock(path)
                 shutil.rmtree(path)
             try:
@@ -46,7 +46,7 @@ def place(path: Path, build: Callable[[Path], object]) -> Lock:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                raise BlockingIOError(f"The store {path} is being written by another process.") from None
+                raise FileExistsError(f"Argument `out` must be a new folder, but {path} has just appeared.") from None
     except BaseException:
         if lock is not None:
             lock.release()
@@ -63,7 +63,7 @@ def saving(path: Path) -> Iterator[None]:
     """Say of errors of the disk which store they hit, and that it is not lost."""
     try:
         yield
-    except BlockingIOError:
+    except (BlockingIOError, FileExistsError):
         raise
     except OSError as error:
         why = error.strerror or str(error)

@@ -100,7 +100,7 @@ def _create_and_run(path: Path, plan: SweepPlan, overwrite: bool, progress: Watc
 
     def create() -> None:
         check_target(path, overwrite, FORMAT)
-        locks.append(place(path, lambda folder: build(plan, folder)))
+        locks.append(place(path, lambda folder: build(plan, folder), overwrite))
 
     lead(create)
     carry_out_sweep(path, plan, locks, progress)

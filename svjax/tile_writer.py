@@ -47,7 +47,8 @@ class TileWriter:
         if time.monotonic() - self.saved > max(SECONDS_PER_SAVE, self.cost / SAVING_SHARE):
             started = time.monotonic()
             self.write_rows()
-            self.store.write(self.tile, {"end": position.end})
+            if position.stage == 2:
+                self.store.write(self.tile, {"end": position.end})
             self.write_checkpoint(position)
             self.saved, self.cost = time.monotonic(), time.monotonic() - started
 
