@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ def place(path: Path, build: Callable[[Path], object], overwrite: bool) -> Lock:
     Returns the lock on the new store. A store that is there by now raises FileExistsError, or is replaced if
     ``overwrite``, unless it is being written, which raises BlockingIOError.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     lock = old = None
     try:
         with saving(path):

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike
 
 from svjax.bias import Bias, as_bias, symmetric
 from svjax.clock import Clock
-from svjax.grid import Grid, Tile, choose_block, make_grid
+from svjax.grid import Grid, Tile, choose_block, make_grid, one_point
 from svjax.levels import constant_levels
 from svjax.lock import Lock
 from svjax.march import STEPS_PER_SEGMENT
+from svjax.points import refusal
 from svjax.processes import lead, wait_for_all
 from svjax.shapes import Numbers
 from svjax.store import check_target, place
@@ -127,6 +129,7 @@ def plan_sweep(
         constant_levels(valve, bias)
         if isinstance(task, ModesTask) and not len(valve.lattice.spin_sites):
             raise ValueError("Argument `valve` must have spins, but has none.")
+    _refuse_hopeless(valve, bias, task, points)
     if batch is not None and (batch != int(batch) or batch < 1):
         raise ValueError(f"Argument `batch` must be a whole number of at least 1, but is {batch}.")
     devices, platform = jax.local_device_count(), jax.local_devices()[0].platform
@@ -134,6 +137,15 @@ def plan_sweep(
     size = int(batch) if batch is not None else min(most, batch_that_fits(valve, bias, task, points))
     segment = round(STEPS_PER_SEGMENT * min(1.0, most / size))
     return SweepPlan(valve, bias, task, points, choose_block(points, size), max(1, segment))
+
+
+def _refuse_hopeless(valve: SpinValve, bias: Bias, task: Task, grid: Grid, probes: int = 16) -> None:
+    """Raise ValueError if none of some points, spread over the grid, can be computed."""
+    some = np.unique(np.linspace(0, grid.size - 1, probes).round().astype(int))
+    values = grid.at(np.unravel_index(some, grid.shape))
+    reasons = [refusal(task, *one_point(valve, bias, values, k)) for k in range(len(some))]
+    if all(reasons):
+        raise ValueError(f"Argument `grid` must have points that can be computed, but at the first: {reasons[0]}")
 
 
 def batch_that_fits(valve: SpinValve, bias: Bias, task: Task, grid: Grid) -> int:
