@@ -38,7 +38,7 @@ def lead(work: Callable[[], object]) -> None:
     if jax.process_count() > 1:
         failed = bool(multihost_utils.broadcast_one_to_all(np.array(error is not None)))
         if failed and jax.process_index():
-            raise RuntimeError("Process 0 could not prepare the sweep; its message says why.")
+            raise OSError("Process 0 could not prepare the sweep; its message says why.")
     if error is not None:
         raise error
 

@@ -282,7 +282,7 @@ def test_sweep_takes_ranges_and_files_and_resume_and_info_know_it(folder, capsys
         ("--voltage 1", "At least one number must be a range"),
         ("--voltage 0:1", "`voltage` must be first:last:count or a list of numbers, but is '0:1'"),
         ("--voltage 0:1:3 --temperature 0.1,-0.1", "`temperature` must be positive"),
-        ("--voltage 0:1:3 --dt 3", "must have points that can be computed"),
+        ("--voltage 0:1:3 --dt 2", "must have points that can be computed"),
         ("--voltage 0:1:3 --observe magnetisation", "near is 'magnetization'"),
         ("--voltage 0:1:3 --rank 1 --coordinator 127.0.0.1:9", "must be given together"),
     ],
@@ -303,21 +303,8 @@ def test_every_option_of_a_sweep_reaches_it():
     assert options.valve().temperature.tolist() == [0.1, 0.2] and float(options.valve().mu_bar) == -1.0
     assert options.bias().shape == (1.0, 0.0) and float(options.bias().voltage) == 0.5
     assert options.what() == sv.ModesTask(2, allow_unstable=True) and (options.batch, options.zipped) == (7, True)
-    run = _parse(
-        [
-            "sweep",
-            "--start",
-            "aligned",
-            "--relax",
-            "5",
-            "--duration",
-            "7",
-            "--observe",
-            "spins",
-            "energy",
-            "--last-state",
-        ]
-    ).what()
+    words = "--start aligned --relax 5 --duration 7 --observe spins energy --last-state"
+    run = _parse(["sweep", *words.split()]).what()
     assert run == sv.RunTask(7.0, 0.1, "etd", 5, ("spins", "energy"), "aligned", 5.0, True)
     assert _parse(["sweep", "--task", "steady"]).what() == sv.SteadyTask()
 
