@@ -80,6 +80,7 @@ from svjax.poles import (
     pade_poles as pade_poles,
     poles_for as poles_for,
 )
+from svjax.processes import join_processes as join_processes
 from svjax.protocol import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
 from svjax.relaxation import (
     Modes as Modes,
@@ -100,12 +101,15 @@ from svjax.spectrum import (
 )
 from svjax.steady import ConvergenceError as ConvergenceError, steady_state as steady_state
 from svjax.steps import stability_limit as stability_limit, suggest_dt as suggest_dt
+from svjax.tasks import ModesTask as ModesTask, RunTask as RunTask, SteadyTask as SteadyTask
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
 
 if TYPE_CHECKING:
     from svjax import plot as plot
     from svjax.curve import steady_curve as steady_curve
+    from svjax.netcdf import to_netcdf as to_netcdf
+    from svjax.resumption import resume as resume
     from svjax.storage import (
         RunWriter as RunWriter,
         load_bias as load_bias,
@@ -117,8 +121,18 @@ if TYPE_CHECKING:
         save_run as save_run,
         store_convergence as store_convergence,
     )
+    from svjax.sweep_store import open_sweep as open_sweep
+    from svjax.sweeps import SweepProgress as SweepProgress, sweep as sweep
 
-_ON_DEMAND = {"plot": "", "steady_curve": "curve"} | dict.fromkeys(
+_ON_DEMAND = {
+    "plot": "",
+    "steady_curve": "curve",
+    "resume": "resumption",
+    "sweep": "sweeps",
+    "SweepProgress": "sweeps",
+    "open_sweep": "sweep_store",
+    "to_netcdf": "netcdf",
+} | dict.fromkeys(
     (
         "RunWriter",
         "load_bias",

@@ -88,8 +88,8 @@ def evolve(
     first = jnp.asarray(start_step)
     done = first - 1  # a step that is not in this run
     if method == "etd" and isinstance(start_step, int) and start_step == 0 and steps:
-        state, done = _graded_start(step, state), first
-    trajectory, finite = _run(step, state, first, done, steps, int(save_every), observe)
+        state, done = graded_start(step, state), first
+    trajectory, finite = run_steps(step, state, first, done, steps, int(save_every), observe)
     if known(finite):
         _raise_if_diverged(trajectory, np.asarray(finite))
     return trajectory
@@ -121,17 +121,19 @@ exponential follows in Pi but the quadrature of rho does not, would leave an err
 
 
 @eqx.filter_jit
-def _graded_start(step: Step, state: State) -> State:
+def graded_start(step: Step, state: State) -> State:
+    """The step from t = 0, at which the levels may have jumped, in parts."""
     times = np.concatenate([[0.0], np.cumsum(_GRADES)[:-1]])
     part = lambda state, grade: (step.advance(state, grade[0] * step.dt, grade[1] * step.dt), None)
     return jax.lax.scan(part, state, jnp.asarray(np.stack([times, _GRADES], 1), step.dt.dtype))[0]
 
 
 @eqx.filter_jit
-def _run(
+def run_steps(
     step: Step, state: State, start_step: Array, done: Array, steps: int, save_every: int, observe: Observe
 ) -> tuple[Trajectory, Bool[Array, "time"]]:
-    """Nested scans over saves and steps, without the step number ``done``, which the state has behind it already.
+    """Nested scans over saves and steps, without the step number ``done``, which the state has behind it already, and
+    whether the state is finite at each save and at the end.
 
     The time is n dt from an integer n, never accumulated.
     """

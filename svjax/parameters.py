@@ -23,8 +23,15 @@ SYMBOLS = {
     "lead_coupling": ("Gamma", "hopping"),
     "temperature": ("T", "hopping/k_B"),
     "voltage": ("V", "hopping/e"),
+    "mu": ("mu", "hopping"),
+    "base": ("mu", "hopping"),
+    "amplitude": ("amplitude of mu", "hopping"),
+    "center": ("t_0", "hbar/hopping"),
+    "width": ("width", "hbar/hopping"),
+    "omega": ("omega", "hopping/hbar"),
+    "phase": ("phase", "1"),
 }
-"""The field's symbol and the unit of every parameter of a valve, and of the voltage."""
+"""The field's symbol and the unit of every parameter of a valve and of svjax's own biases."""
 
 _NAME = re.compile(r"(\w+)(?:\[(\d+(?:,\d+)*)\])?")
 
