@@ -32,6 +32,8 @@ from svjax.exchange import (
     effective_coupling as effective_coupling,
     exchange_coupling as exchange_coupling,
 )
+from svjax.fit import Fit as Fit, FitProgress as FitProgress, fit as fit
+from svjax.free import Free as Free
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.landauer import (
     conductance as conductance,
@@ -100,6 +102,7 @@ from svjax.spectrum import (
 )
 from svjax.steady import ConvergenceError as ConvergenceError, steady_state as steady_state
 from svjax.steps import stability_limit as stability_limit, suggest_dt as suggest_dt
+from svjax.targets import SteadyCurve as SteadyCurve, Trace as Trace
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
 

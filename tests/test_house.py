@@ -8,7 +8,8 @@ import pytest
 ORDER = """
     shapes units poles lattice bias valve parameters hamiltonian equations observables electrons levels landauer
     integrate steps evolve response roots stability steady branch relaxation envelope
-    macrospin macrospin_fit spectrum exchange
+    uncertainty macrospin macrospin_fit spectrum exchange
+    free targets descent shooting fit macrospin_torques
     plan march protocol convergence records layout curve storage plot describe options cli
 """.split()  # noqa: SIM905
 FOLDER = Path(__file__).parent.parent / "svjax"
