@@ -51,6 +51,12 @@ from svjax.macrospin import (
     solve_macrospin as solve_macrospin,
 )
 from svjax.macrospin_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
+from svjax.macrospin_torques import (
+    TorqueFit as TorqueFit,
+    fit_torques as fit_torques,
+    macrospin_modes as macrospin_modes,
+    micromagnetic_parameters as micromagnetic_parameters,
+)
 from svjax.march import (
     DivergedRun as DivergedRun,
     Interrupted as Interrupted,

@@ -96,11 +96,11 @@ class Fit(eqx.Module):
 
 
 def fit(
-    valve,
+    valve: Any,
     free: Sequence[str] | Mapping[str, Free | float],
-    targets,
+    targets: Any,
     *,
-    bias=None,
+    bias: Any = None,
     starts: int = 1,
     seed: int = 0,
     mode: str | None = None,
@@ -149,8 +149,8 @@ def fit(
             outcomes = [descend(problem, u, max_steps, report) for u in _starts(chosen, starts, seed)]
             best = min(outcomes, key=lambda outcome: float(outcome.value))
             return _result(chosen, model, best, float(best.value))
-    targets = list(targets) if isinstance(targets, Sequence) else [targets]
-    return _fit_residuals(targets, chosen, model, _starts(chosen, starts, seed), mode, max_steps, report)
+    several = list(targets) if isinstance(targets, Sequence) else [targets]
+    return _fit_residuals(several, chosen, model, _starts(chosen, starts, seed), mode, max_steps, report)
 
 
 def _fit_residuals(

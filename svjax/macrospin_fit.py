@@ -15,7 +15,17 @@ import optimistix as optx
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool
 
-from svjax.macrospin import PERPENDICULAR, Numbers, TwoVectors, direction, inverse_length, macrospin_solution, rotate
+from svjax.macrospin import (
+    PERPENDICULAR,
+    Numbers,
+    TwoVectors,
+    direction,
+    inverse_length,
+    macrospin_solution,
+    nearby,
+    rotate,
+    tangents,
+)
 from svjax.shapes import Scalar, real_array
 from svjax.uncertainty import inverse_curvature, noise_variance
 
@@ -153,8 +163,7 @@ class _Problem(eqx.Module):
         """J_eff, the layers (2, 3) from which the phase counts, and the phase at the centre."""
         layers, phase = self.reference, y[1]
         if not self.known_start:
-            tangents = jnp.einsum("la,lac->lc", y[1:].reshape(2, 2), jax.vmap(_tangents)(self.reference))
-            layers, phase = direction(self.reference + tangents), jnp.zeros(())
+            layers, phase = nearby(self.reference, y[1:]), jnp.zeros(())
         omega = y[0] / (self.t[-1] - self.t[0])
         return -omega * inverse_length(self.sizes @ layers, jnp.sum(self.sizes)), layers, phase
 
@@ -214,7 +223,7 @@ def _periodogram_start(t: Array, m: Array, sizes: Array, start: Array | None) ->
     """The problem, and y at the global minimum of its loss, to within a grid of frequencies 2 pi/(8 T) apart."""
     total = sizes @ (jnp.mean(m, axis=0) if start is None else start)
     axis = direction(total, jnp.sum(sizes))
-    across = jnp.array([1, 1j]) @ _tangents(axis)
+    across = jnp.array([1, 1j]) @ tangents(axis)
     turning = (m[:, 0] - m[:, 1]) @ across
 
     even = jnp.linspace(t[0], t[-1], 2 * t.size - 1)
@@ -242,9 +251,3 @@ def _adam(problem: _Problem, y: Array, steps: int = 50) -> Array:
 
     (last, _), _ = jax.lax.scan(step, (y, optimizer.init(y)), length=steps)
     return jnp.asarray(last)
-
-
-def _tangents(axis: Array) -> Array:
-    """Two unit vectors (2, 3) that make a right-handed frame with the unit vector `axis` (3,)."""
-    first = direction(jnp.cross(axis, jnp.eye(3)[jnp.argmin(jnp.abs(axis))]))
-    return jnp.stack([first, jnp.cross(axis, first)])

@@ -87,15 +87,18 @@ def shoot(
         step = np.linalg.lstsq(rows, -values, rcond=1e-10)[0]
         length = min(1.0, 0.5 / max(np.abs(step).max(), 1e-300))
         u = u + length * step
-        states = jax.tree.map(
-            lambda s, d: s + length * jnp.tensordot(jnp.append(step, 1.0), d, (0, 1)), states, corrections
-        )
-        unit = states.spins / jnp.linalg.norm(states.spins, axis=-1, keepdims=True)
-        states = eqx.tree_at(lambda s: s.spins, states, unit)
+        states = _moved(states, corrections, length * np.append(step, 1.0))
         report("shooting", number, float(values @ values) / 2, np.asarray(u))
         if np.abs(step).max() < 1e-4 and float(defect) < 1e-4:
             return u, True
     return u, False
+
+
+def _moved(states: State, corrections: State, lengths: np.ndarray) -> State:
+    """States with multiples of their tangents (segments - 1, n + 1, ...) added, the spins again of length one."""
+    states = jax.tree.map(lambda s, d: s + jnp.tensordot(lengths, d, (0, 1)), states, corrections)
+    spins = states.spins / jnp.linalg.norm(states.spins, axis=-1, keepdims=True)
+    return eqx.tree_at(lambda s: s.spins, states, spins)
 
 
 def _sweep(trace: Trace, model, u: Array, states: State) -> tuple[Array, Array, State, Array]:
@@ -137,7 +140,7 @@ def _first_starts(trace: Trace, valve: SpinValve, bias) -> State:
     each = len(trace.t) // trace.segments
     cuts = each * np.arange(1, trace.segments)
     if trace.observable == "magnetization":
-        states = [_from_data(trace, valve, bias, start, k - 1) for k in cuts]
+        states = [_from_data(trace, valve, bias, start, int(k) - 1) for k in cuts]
     else:
         states = []
         for k in cuts:
@@ -148,13 +151,10 @@ def _first_starts(trace: Trace, valve: SpinValve, bias) -> State:
 
 def _from_data(trace: Trace, valve: SpinValve, bias, start: State, k: int) -> State:
     """Each layer turned, as one, from its direction at the start to that of datum k; the electrons at rest."""
-    layers = valve.lattice.spin_layers
-    towards = trace.values[k] / np.linalg.norm(trace.values[k], axis=-1, keepdims=True)
-    spins = np.asarray(start.spins)
-    sums = np.stack([spins[layers == layer].sum(0) for layer in range(len(towards))])
-    spins = np.stack(
-        [_turned(s, sums[l] / np.linalg.norm(sums[l]), towards[l]) for s, l in zip(spins, layers, strict=True)]
-    )
+    layers, spins = valve.lattice.spin_layers, np.asarray(start.spins)
+    sums = np.stack([spins[layers == layer].sum(0) for layer in range(len(valve.lattice.layers))])
+    before, after = (part / np.linalg.norm(part, axis=-1, keepdims=True) for part in (sums, trace.values[k]))
+    spins = np.stack([_turned(s, before[n], after[n]) for s, n in zip(spins, layers, strict=True)])
     if not valve.lattice.contacts:
         return stationary(valve, spins)
     of_time = as_bias(trace.bias if trace.bias is not None else bias, len(valve.lattice.contacts))

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from svjax.bias import Bias, symmetric
+from svjax.bias import symmetric
 from svjax.electrons import stationary
 from svjax.equations import State
 from svjax.evolve import Trajectory, evolve
+from svjax.levels import BiasLike
 from svjax.macrospin import MacrospinModel, solve_macrospin
 from svjax.observables import default_observables
 from svjax.parameters import entry
@@ -44,7 +45,8 @@ class Trace(eqx.Module):
       or a function of (valve, state). Of a `MacrospinModel` it is a part of "magnetization".
     - `sigma`: standard error of the values, a number or an array; estimated from the residuals if None.
     - `start`: a `State`, or a function of the valve that returns it. None: the equilibrium of the trial valve, at
-      mu = 0; without leads its aligned spins. Of a `MacrospinModel`: the magnetisations (2, 3) at t = 0.
+      mu = 0; without leads its aligned spins. Of a `MacrospinModel`: the magnetisations (2, 3) at t = 0, or a
+      function of the bias that returns them.
     - `bias`: that of the fit if None.
     - `dt`, `method`: as in `evolve`; all times are whole numbers of steps, not necessarily even.
     - `segments`: in how many equal parts the trace is cut by multiple shooting (see `fit`).
@@ -55,7 +57,7 @@ class Trace(eqx.Module):
     observable: Observable = "magnetization"
     sigma: np.ndarray | None = eqx.field(converter=_errors, default=None, kw_only=True)
     start: Any = eqx.field(default=None, kw_only=True)
-    bias: Bias | Numbers | None = eqx.field(default=None, kw_only=True)
+    bias: BiasLike = eqx.field(default=None, kw_only=True)
     dt: float = eqx.field(default=0.1, kw_only=True)
     method: str = eqx.field(default="etd", kw_only=True)
     segments: int = eqx.field(default=1, kw_only=True)
@@ -68,7 +70,8 @@ class Trace(eqx.Module):
         """The observable of a valve at the times of the trace."""
         if isinstance(valve, MacrospinModel):
             times = np.concatenate([[0.0], self.t])
-            m = solve_macrospin(valve, self.start, times, rtol=1e-9, atol=1e-9, max_steps=2**16)[1:]
+            start = self.start(bias) if callable(self.start) else self.start
+            m = solve_macrospin(valve, start, times, rtol=1e-9, atol=1e-9, max_steps=2**16)[1:]
             return jax.vmap(lambda m: observed({"magnetization": m}, self.observable))(m)
         steps = self.steps
         run = self.run(valve, bias, self.first_state(valve), 0, steps[-1])
@@ -91,7 +94,7 @@ class Trace(eqx.Module):
     def first_state(self, valve: SpinValve) -> State:
         """The state at t = 0."""
         if self.start is not None:
-            return self.start(valve) if callable(self.start) else self.start
+            return self.start if isinstance(self.start, State) else self.start(valve)
         return steady_state(valve, None) if valve.lattice.contacts else stationary(valve, aligned_spins(valve))
 
     @property
@@ -112,7 +115,7 @@ class Trace(eqx.Module):
         if not (self.t[0] > 0 and np.all(np.diff(self.t) > 0)):
             raise ValueError("Argument `t` must be positive and strictly increasing, but is not.")
         if isinstance(valve, MacrospinModel):
-            if np.shape(self.start) != (2, 3):
+            if not callable(self.start) and np.shape(self.start) != (2, 3):
                 raise ValueError(f"Argument `start` must be of shape (2, 3), but is of shape {np.shape(self.start)}.")
         else:
             check_method(self.method)
@@ -151,7 +154,7 @@ class SteadyCurve(eqx.Module):
 
         def follow(spins, voltage):
             state = steady_state(valve, self.drop(voltage), spins=spins)
-            if self.observable not in MODES:
+            if callable(self.observable) or self.observable not in MODES:
                 return state.spins, of_state(valve, state, self.observable)
             rate = relaxation_modes(valve, state, self.drop(voltage), count=1)[0]
             return state.spins, MODES[self.observable](rate)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from svjax.shapes import Scalar
 
@@ -44,12 +44,12 @@ def noise_variance(residuals: Float[Array, "time *shape"], n: int) -> Scalar:
     return square / (residuals.size - n) * (jnp.pi / 2) / jnp.arccos(correlation)
 
 
-def undetermined(jacobian: Float[Array, "data n"], names: Sequence[str]) -> list[str]:
+def undetermined(derivative: ArrayLike, names: Sequence[str]) -> list[str]:
     """The combinations of the named parameters along which the data do not change, in words; none if all is well.
 
-    The directions are the right singular vectors, of singular value zero, of the Jacobian with columns scaled to one.
+    The directions are the right singular vectors, of singular value zero, of the ``derivative`` (data, n) with columns scaled to one.
     """
-    jacobian = np.asarray(jacobian)
+    jacobian = np.asarray(derivative)
     lengths = np.linalg.norm(jacobian, axis=0)
     still = lengths <= 1e-12 * max(lengths.max(initial=0.0), np.finfo(float).tiny)
     silent = [f"{name} (the data do not depend on it)" for name, zero in zip(names, still, strict=True) if zero]
@@ -68,6 +68,6 @@ def undetermined(jacobian: Float[Array, "data n"], names: Sequence[str]) -> list
 def _combination(names: Sequence[str], direction: np.ndarray) -> str:
     """The parameters that take part in a direction, and the ratio of their changes."""
     direction = direction / direction[np.argmax(np.abs(direction))]
-    part = np.abs(direction) > 1e-3
-    changes = ", ".join(f"{change:.3g}" for change in direction[part])
-    return f"({', '.join(name for name, takes in zip(names, part, strict=True) if takes)}) changed as ({changes})"
+    moving = [(name, change) for name, change in zip(names, direction.tolist(), strict=True) if abs(change) > 1e-3]
+    changes = ", ".join(f"{change:.3g}" for _, change in moving)
+    return f"({', '.join(name for name, _ in moving)}) changed as ({changes})"
