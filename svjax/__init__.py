@@ -9,6 +9,7 @@ from svjax.bias import (
     Oscillating as Oscillating,
     Pulse as Pulse,
     VoltageDrop as VoltageDrop,
+    Waveform as Waveform,
     asymmetric as asymmetric,
     symmetric as symmetric,
 )

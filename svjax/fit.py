@@ -176,10 +176,11 @@ def _fit_residuals(
     problem = with_derivative(residuals, mode or ("reverse" if many else "forward"))
     growth = _check_problem(problem, starts[0], chosen.names, traces, targets, shapes)
 
-    outcomes = [descend(halved_square(problem), u, 5, report) for u in starts]
-    u = min(outcomes, key=lambda outcome: float(outcome.value)).u
     if traces and traces[0].segments > 1:
-        u = shoot(traces[0], model, prior, starts[0] if len(starts) == 1 else u, report, max_steps)[0]
+        begun = [shoot(traces[0], model, prior, u, report, max_steps) for u in starts]
+    else:
+        begun = [descend(halved_square(problem), u, 5, report).u for u in starts]
+    u = min(begun, key=lambda u: _finite(halved_square(problem)(u)[0])) if len(begun) > 1 else begun[0]
     noise = known, shapes[0][0] if shapes[0] and not known else 1
     found = polish(problem, u, max_steps, report, noise)
     _, covariance, determined = error_bars(found.value, found.derivative, *noise)
@@ -252,6 +253,10 @@ def _check_problem(
         if found:
             raise ValueError("Argument `free` must be determined by the data, but is not: " + "; ".join(found) + ".")
     return growth
+
+
+def _finite(loss: Array) -> float:
+    return float(loss) if np.isfinite(loss) else np.inf
 
 
 def _starts(chosen: Parameters, count: int, seed: int) -> list[Array]:

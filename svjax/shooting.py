@@ -70,8 +70,8 @@ def shoot(
     u: Array,
     report: Report,
     most: int = 30,
-) -> tuple[Array, bool]:
-    """u from multiple shooting of one trace under ``model`` (u -> valve, bias), and whether it converged.
+) -> Array:
+    """u from multiple shooting of one trace under ``model`` (u -> valve, bias), for a polish to start from.
 
     The first starts of the segments come from the data where these are whole magnetisations, and else from the run at
     ``u``. Steps in u of more than a half are shortened, the corrections of the states with them.
@@ -83,15 +83,15 @@ def shoot(
         known, slope = prior(u), jax.jacfwd(prior)(u)
         rows, values = np.concatenate([jacobian, slope]), np.concatenate([residuals, known])
         if not np.all(np.isfinite(rows)) or not np.all(np.isfinite(values)):
-            return u, False
+            break
         step = np.linalg.lstsq(rows, -values, rcond=1e-10)[0]
         length = min(1.0, 0.5 / max(np.abs(step).max(), 1e-300))
         u = u + length * step
         states = _moved(states, corrections, length * np.append(step, 1.0))
         report("shooting", number, float(values @ values) / 2, np.asarray(u))
         if np.abs(step).max() < 1e-4 and float(defect) < 1e-4:
-            return u, True
-    return u, False
+            break
+    return u
 
 
 def _moved(states: State, corrections: State, lengths: np.ndarray) -> State:

@@ -70,7 +70,7 @@ class Trace(eqx.Module):
         """The observable of a valve at the times of the trace."""
         if isinstance(valve, MacrospinModel):
             times = np.concatenate([[0.0], self.t])
-            start = self.start(bias) if callable(self.start) else self.start
+            start: Any = self.start(bias) if callable(self.start) else self.start
             m = solve_macrospin(valve, start, times, rtol=1e-9, atol=1e-9, max_steps=2**16)[1:]
             return jax.vmap(lambda m: observed({"magnetization": m}, self.observable))(m)
         steps = self.steps

@@ -47,14 +47,15 @@ def noise_variance(residuals: Float[Array, "time *shape"], n: int) -> Scalar:
 def undetermined(derivative: ArrayLike, names: Sequence[str]) -> list[str]:
     """The combinations of the named parameters along which the data do not change, in words; none if all is well.
 
-    The directions are the right singular vectors, of singular value zero, of the ``derivative`` (data, n) with columns scaled to one.
+    The directions are the right singular vectors, of singular value zero, of the ``derivative`` (data, n) with columns
+    scaled to one.
     """
     jacobian = np.asarray(derivative)
     lengths = np.linalg.norm(jacobian, axis=0)
     still = lengths <= 1e-12 * max(lengths.max(initial=0.0), np.finfo(float).tiny)
     silent = [f"{name} (the data do not depend on it)" for name, zero in zip(names, still, strict=True) if zero]
-    moving = np.flatnonzero(~still)
-    if not len(moving):
+    moving = [k for k, zero in enumerate(still.tolist()) if not zero]
+    if not moving:
         return silent
     values, directions = np.linalg.svd(jacobian[:, moving] / lengths[moving])[1:]
     values = np.append(values, np.zeros(len(moving) - len(values)))
