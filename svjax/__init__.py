@@ -9,6 +9,7 @@ from svjax.bias import (
     Oscillating as Oscillating,
     Pulse as Pulse,
     VoltageDrop as VoltageDrop,
+    Waveform as Waveform,
     asymmetric as asymmetric,
     symmetric as symmetric,
 )
@@ -32,6 +33,8 @@ from svjax.exchange import (
     effective_coupling as effective_coupling,
     exchange_coupling as exchange_coupling,
 )
+from svjax.fit import Fit as Fit, FitProgress as FitProgress, fit as fit
+from svjax.free import Free as Free
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.landauer import (
     conductance as conductance,
@@ -49,6 +52,12 @@ from svjax.macrospin import (
     solve_macrospin as solve_macrospin,
 )
 from svjax.macrospin_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
+from svjax.macrospin_torques import (
+    TorqueFit as TorqueFit,
+    fit_torques as fit_torques,
+    macrospin_modes as macrospin_modes,
+    micromagnetic_parameters as micromagnetic_parameters,
+)
 from svjax.march import (
     DivergedRun as DivergedRun,
     Interrupted as Interrupted,
@@ -101,6 +110,7 @@ from svjax.spectrum import (
 )
 from svjax.steady import ConvergenceError as ConvergenceError, steady_state as steady_state
 from svjax.steps import stability_limit as stability_limit, suggest_dt as suggest_dt
+from svjax.targets import SteadyCurve as SteadyCurve, Trace as Trace
 from svjax.tasks import ModesTask as ModesTask, RunTask as RunTask, SteadyTask as SteadyTask
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins

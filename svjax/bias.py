@@ -45,6 +45,18 @@ def asymmetric(voltage: Numbers) -> VoltageDrop:
     return VoltageDrop(real_array(voltage), (1.0, 0.0))
 
 
+class Waveform(eqx.Module):
+    """mu_l(t) = V(t) shape_l for two leads, V(t) by straight lines between ``voltages`` (n,) at ``times`` (n,), and
+    constant before and after: a pulse of any shape, each of whose voltages can be a free parameter."""
+
+    times: Float[Array, "n"] = eqx.field(converter=real_array)
+    voltages: Float[Array, "n"] = eqx.field(converter=real_array)
+    shape: tuple[float, float] = eqx.field(static=True, default=(0.5, -0.5))
+
+    def __call__(self, t):
+        return jnp.interp(t, self.times, self.voltages) * jnp.array(self.shape)
+
+
 class Pulse(eqx.Module):
     """A base level plus a Gaussian pulse: mu(t) = base + amplitude exp(-(t - center)^2 / (2 width^2)).
 
