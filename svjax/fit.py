@@ -157,19 +157,18 @@ def _fit_residuals(
     targets: list, chosen: Parameters, model, starts: list[Array], mode: str | None, max_steps: int, report: Report
 ) -> Fit:
     data = [target for target in targets if isinstance(target, Trace | SteadyCurve)]
+    known = all(target.sigma is not None for target in data)
+    if not known and (len(targets) > 1 or any(chosen.priors)):
+        raise ValueError("Argument `sigma` must be given where there are several targets or priors, but is None.")
     for target in data:
         target.check(*model(starts[0]))
     traces = [target for target in data if isinstance(target, Trace)]
     for trace in traces:
         check_segments(trace)
-    shapes = [
-        jax.eval_shape(lambda u, target=target: jnp.asarray(target(*model(u))), starts[0]).shape for target in targets
-    ]
-    known = all(target.sigma is not None for target in data)
-    if not known and (len(targets) > 1 or any(chosen.priors)):
-        raise ValueError("Argument `sigma` must be given where there are several targets or priors, but is None.")
     if any(trace.segments > 1 for trace in traces) and len(targets) > 1:
         raise ValueError(f"Argument `targets` must be one trace for `segments`, but are {len(targets)} targets.")
+    shape = lambda target: jax.eval_shape(lambda u: jnp.asarray(target(*model(u))), starts[0]).shape
+    shapes = [shape(target) for target in targets]
     prior = lambda u: chosen.surprise(chosen.physical(u))
     residuals = lambda u: jnp.concatenate([jnp.asarray(part(*model(u))).ravel() for part in targets] + [prior(u)])
     many = len(chosen.names) > max(8, sum(int(np.prod(shape)) for shape in shapes))
