@@ -33,7 +33,8 @@ from svjax.exchange import (
     effective_coupling as effective_coupling,
     exchange_coupling as exchange_coupling,
 )
-from svjax.fit import Fit as Fit, FitProgress as FitProgress, fit as fit
+from svjax.fit import fit as fit
+from svjax.fitted import Fit as Fit, FitProgress as FitProgress
 from svjax.free import Free as Free
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.landauer import (

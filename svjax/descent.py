@@ -5,6 +5,7 @@ is evaluated once, in the mode of differentiation that was chosen, and serves ev
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import optimistix as optx
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
 from svjax.uncertainty import inverse_curvature, noise_variance
 
@@ -23,6 +24,12 @@ Report = Callable[[str, int, float, np.ndarray], object]
 
 TINY = 1e-8
 """Changes relative to this are no longer worth a step."""
+
+PRECISION = 1e-3
+"""A fit has converged when the next step is below this part of every error bar."""
+
+LBFGS = optax.scale_by_lbfgs()
+_next = jax.jit(LBFGS.update)
 
 LONGEST = 0.3
 """No descending step changes any u by more: a long step may leave the valley that the start was chosen in."""
@@ -69,17 +76,15 @@ def descend(problem: Problem, u: Array, most: int, report: Report, stage: str = 
 
     What is not finite counts as too large.
     """
-    lbfgs = optax.scale_by_lbfgs()
-    update = jax.jit(lbfgs.update)
     loss, gradient = problem(u)
-    state, idle = lbfgs.init(u), 0
+    state, idle = LBFGS.init(u), 0
     outcome = lambda converged, reason: Outcome(u, loss, gradient, converged, reason)
     for step in range(1, most + 1):
         if float(jnp.max(jnp.abs(gradient))) <= TINY * max(1.0, abs(float(loss))):
             return outcome(True, "converged: the gradient vanishes")
-        direction, state = update(gradient, state, u)
+        direction, state = _next(gradient, state, u)
         if not float(direction @ gradient) > 0:  # the curvature seen so far misleads: forget it
-            direction, state = update(gradient, lbfgs.init(u), u)
+            direction, state = _next(gradient, LBFGS.init(u), u)
         direction = direction * min(1.0, LONGEST / float(jnp.max(jnp.abs(direction))))
         found = _shorter(problem, u, loss, gradient, direction)
         if found is None:
@@ -103,17 +108,17 @@ def _shorter(problem: Problem, u: Array, loss: Array, gradient: Array, direction
     return None
 
 
-def error_bars(residuals: Array, jacobian: Array, known_noise: bool, times: int) -> tuple[Array, Array, bool]:
+@partial(jax.jit, static_argnums=(2, 3))
+def error_bars(
+    residuals: Array, jacobian: Array, known_noise: bool, times: int
+) -> tuple[Array, Array, Bool[Array, ""]]:
     """The next Gauss-Newton step, the covariance of u, and whether the residuals determine u.
 
     The noise is one in the units of the residuals where it is known; else it is theirs, ``times`` of them in a row.
     """
-    n = jacobian.shape[1]
     inverse, determined = inverse_curvature(jacobian)
-    variance = (
-        1.0 if known_noise else noise_variance(residuals[: times * (len(residuals) // times)].reshape(times, -1), n)
-    )
-    return -inverse @ (jacobian.T @ residuals), variance * inverse, bool(determined)
+    variance = 1.0 if known_noise else noise_variance(residuals.reshape(times, -1), len(inverse))
+    return -inverse @ (jacobian.T @ residuals), variance * inverse, determined
 
 
 def polish(
@@ -121,7 +126,7 @@ def polish(
 ) -> Outcome:
     """The minimum of |r|^2 by Levenberg and Marquardt's method (optimistix), in coordinates scaled by the Jacobian.
 
-    It has converged when the next Gauss-Newton step is below one hundredth of every error bar (see `error_bars`, with
+    It has converged when the next Gauss-Newton step is below `PRECISION` of every error bar (see `error_bars`, with
     ``noise``). A trial point where r is not finite counts as a step too long.
     """
     best = (u, *problem(u))
@@ -142,8 +147,8 @@ def polish(
             best = (at, value, derivative)
             report(stage, step, float(value @ value) / 2, np.asarray(at))
             shift, covariance, _ = error_bars(value, derivative, *noise)
-            if bool(jnp.all(jnp.abs(shift) <= 0.01 * jnp.sqrt(jnp.diagonal(covariance)) + TINY)):
-                return Outcome(*best, True, "converged: the next step is below 1% of every error bar")
+            if bool(jnp.all(jnp.abs(shift) <= PRECISION * jnp.sqrt(jnp.diagonal(covariance)) + TINY)):
+                return Outcome(*best, True, f"converged: the next step is below {PRECISION:g} of every error bar")
         elif int(state.num_steps_since_acceptance) > 12:
             return Outcome(*best, False, "stopped: no step lowers the loss, although the gradient does not vanish")
         value, derivative = problem(state.y_eval / scale)

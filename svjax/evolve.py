@@ -164,7 +164,7 @@ def pole_decay(valve: SpinValve) -> State:
 def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State, *, freeze_spins: bool = False) -> State:
     """d(state)/dt at time ``t`` under ``bias``, for a valve whose leaves are arrays."""
     mu = jnp.asarray(bias(t), valve.j_sd.dtype)
-    slope = coupled_derivative(valve, state, mu)
+    slope = coupled_derivative(valve, state, mu, jnp.isfinite(t))
     return eqx.tree_at(lambda s: s.spins, slope, jnp.zeros_like(state.spins)) if freeze_spins else slope
 
 

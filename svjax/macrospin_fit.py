@@ -12,12 +12,10 @@ import lineax as lx
 import numpy as np
 import optax
 import optimistix as optx
-from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool
 
 from svjax.macrospin import (
     PERPENDICULAR,
-    Numbers,
     TwoVectors,
     direction,
     inverse_length,
@@ -26,7 +24,7 @@ from svjax.macrospin import (
     rotate,
     tangents,
 )
-from svjax.shapes import Scalar, real_array
+from svjax.shapes import Numbers, Scalar, known, real_array
 from svjax.uncertainty import inverse_curvature, noise_variance
 
 
@@ -108,10 +106,10 @@ def fit_macrospin(
     times that do not increase, or layers' sums given in place of magnetisations per spin.
     """
     times, left, right, sizes = (real_array(x) for x in (t, m_left, m_right, n_s))
-    known = None if start is None else real_array(start)
-    _check_data(times, left, right, sizes, known)
+    begin = None if start is None else real_array(start)
+    _check_data(times, left, right, sizes, begin)
     m = jnp.stack([left, right], axis=1)
-    return _fit(times, m, jnp.broadcast_to(sizes, (2,)), known, real_array(max_residual))
+    return _fit(times, m, jnp.broadcast_to(sizes, (2,)), begin, real_array(max_residual))
 
 
 def _check_data(t: Array, m_left: Array, m_right: Array, n_s: Array, start: Array | None) -> None:
@@ -126,20 +124,16 @@ def _check_data(t: Array, m_left: Array, m_right: Array, n_s: Array, start: Arra
         if value.shape != (t.size, 3):
             raise ValueError(f"Argument `{name}` must be of shape {(t.size, 3)}, but is of shape {value.shape}.")
     for name, value in {"t": t, **layers, "n_s": n_s, "start": start}.items():
-        if _is_known(value) and not np.all(np.isfinite(value)):
+        if value is not None and known(value) and not np.all(np.isfinite(value)):
             raise ValueError(f"Argument `{name}` must be finite, but is {value[~np.isfinite(value)][0]} in places.")
-    if _is_known(t) and not np.all(np.diff(t) > 0):
+    if known(t) and not np.all(np.diff(t) > 0):
         bad = int(np.argmin(np.diff(t) > 0))
         raise ValueError(f"Argument `t` must be strictly increasing, but is {t[bad]} and then {t[bad + 1]}.")
-    if _is_known(n_s) and not np.all(n_s > 0):
+    if known(n_s) and not np.all(n_s > 0):
         raise ValueError(f"Argument `n_s` must be positive, but is {n_s}.")
     for name, value in layers.items():
-        if _is_known(value) and (length := np.median(np.linalg.norm(value, axis=1))) > 1.5:
+        if known(value) and (length := np.median(np.linalg.norm(value, axis=1))) > 1.5:
             raise ValueError(f"Argument `{name}` must be per spin (length one), but is of length {length:.3g}.")
-
-
-def _is_known(value: Array | None) -> bool:
-    return value is not None and not isinstance(value, Tracer)
 
 
 class _Problem(eqx.Module):

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float
 from scipy import constants
 
-from svjax.fit import Fit, FitProgress, fit
+from svjax.fit import fit
+from svjax.fitted import Fit, FitProgress
 from svjax.free import Free
 from svjax.macrospin import MacrospinModel, TwoVectors, nearby, tangents
 from svjax.shapes import Numbers, real_array
@@ -107,18 +108,32 @@ def macrospin_modes(model: MacrospinModel, m: ArrayLike) -> Complex[np.ndarray, 
 
     The state of rest by Newton's method on the two angles of each layer; raises RuntimeError where there is none near.
     """
-    m = jnp.asarray(m)
-    slope = jax.jit(jax.jacfwd(model.time_derivative))
-    for _ in range(30):
+    matrix, torque = _at_rest(model, jnp.asarray(m))
+    if not float(torque) < 1e-12:
+        raise RuntimeError(f"No state of rest was found near m = {np.asarray(m)}: |dm/dt| = {float(torque):.1e}.")
+    rates = np.linalg.eigvals(np.asarray(matrix))
+    rates = rates[rates.imag >= 0]
+    return rates[np.argsort(np.abs(rates))]
+
+
+@jax.jit
+def _at_rest(model: MacrospinModel, m: TwoVectors, most: int = 30) -> tuple[Array, Array]:
+    """The derivative (4, 4) of dm/dt along the layers' tangents in the state of rest near m, and max |dm/dt| there."""
+
+    def linearized(m):
         across = jax.vmap(tangents)(m)
+        slope = jax.jacfwd(model.time_derivative)(m)
         rate = jnp.einsum("lac,lc->la", across, model.time_derivative(m)).ravel()
-        matrix = np.asarray(jnp.einsum("lac,lckd,kbd->lakb", across, slope(m), across).reshape(4, 4))
-        if float(jnp.max(jnp.abs(rate))) < 1e-13:
-            rates = np.linalg.eigvals(matrix)
-            rates = rates[rates.imag >= 0]
-            return rates[np.argsort(np.abs(rates))]
+        return rate, jnp.einsum("lac,lckd,kbd->lakb", across, slope, across).reshape(4, 4)
+
+    def improve(carry):
+        step, m, (rate, matrix) = carry
         m = nearby(m, jnp.linalg.solve(matrix, -rate))
-    raise RuntimeError(f"No state of rest was found near m = {np.asarray(m)}.")
+        return step + 1, m, linearized(m)
+
+    unfinished = lambda carry: (carry[0] < most) & (jnp.max(jnp.abs(carry[2][0])) > 1e-14)
+    rate, matrix = jax.lax.while_loop(unfinished, improve, (0, m, linearized(m)))[2]
+    return matrix, jnp.max(jnp.abs(rate))
 
 
 class Quantity(NamedTuple):

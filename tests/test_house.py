@@ -9,7 +9,7 @@ ORDER = """
     shapes units poles lattice bias valve parameters hamiltonian equations observables electrons levels landauer
     integrate steps evolve response roots stability steady branch relaxation envelope
     uncertainty macrospin macrospin_fit spectrum exchange
-    free targets descent shooting fit macrospin_torques
+    free targets descent shooting fitted fit macrospin_torques
     plan clock march protocol convergence records layout curve
     lock checkpoint plain store run_checkpoint storage
     grid tasks batch points processes sweep_layout sweep_store tile_writer tile sweeps resumption
