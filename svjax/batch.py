@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
 from svjax.bias import Bias
@@ -47,10 +47,22 @@ class Spread:
             each = lambda point: function(eqx.combine(arrays, static), point)
             return jax.lax.map(each, points, batch_size=self.width if self.width > 1 else None)
 
-        mesh, split = Mesh(np.array(self.devices), ("point",)), PartitionSpec("point")
-        spread = jax.shard_map(shard, mesh=mesh, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False)
+        split = PartitionSpec("point")
+        spread = jax.shard_map(
+            shard, mesh=self.mesh, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False
+        )
         found = spread(arrays, jax.tree.map(lambda x: x[whole], points) if len(whole) > count else points)
         return jax.tree.map(lambda x: x[:count], found)
+
+    @property
+    def mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices), ("point",))
+
+    def place(self, points: PyTree) -> PyTree:
+        """``points`` laid out over the devices in one way, whatever they come from: it belongs to the program."""
+        count = jax.tree.leaves(points)[0].shape[0]
+        spec = PartitionSpec() if count % len(self.devices) else PartitionSpec("point")
+        return jax.device_put(points, NamedSharding(self.mesh, spec))
 
 
 def spread_over(devices: tuple[Any, ...], points: int) -> Spread:

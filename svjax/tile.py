@@ -52,18 +52,19 @@ class Runner:
         """Steady states of all points; those that the batch misses are tried once more, each by itself."""
         points = self.plan.grid.at(tile.indices)
         status, reasons = self._refused(tile)
-        found, good = steady_points(self._spread(len(tile.indices[0])), task, *self.family, _device(points))
-        values = {name: np.array(part) for name, part in found.items()}
+        spread, values = self._placed(tile.indices)
+        found, good = steady_points(spread, task, *self.family, values)
+        rows = {name: np.array(part) for name, part in found.items()}
         for k in np.flatnonzero(~np.asarray(good) & (status == COMPLETE)).tolist():
             try:
                 careful = careful_point(task, *one_point(*self.family, points, k))
                 for name, part in careful.items():
-                    values[name][k] = part
+                    rows[name][k] = part
             except (ValueError, RuntimeError) as error:
                 status[k], reasons[k] = NOT_CONVERGED, str(error)
-        for part in values.values():
+        for part in rows.values():
             part[status != COMPLETE] = np.nan
-        self.store.write(tile, values)
+        self.store.write(tile, rows)
         return status, reasons
 
     def _refused(self, tile: Tile) -> tuple[np.ndarray, list[str]]:
@@ -72,8 +73,10 @@ class Runner:
         reasons = [refusal(self.plan.task, *one_point(*self.family, points, k)) for k in range(len(tile.indices[0]))]
         return np.where([bool(reason) for reason in reasons], REFUSED, COMPLETE).astype(np.int8), reasons
 
-    def _spread(self, points: int) -> Spread:
-        return spread_over(self.devices, points)
+    def _placed(self, indices: list[np.ndarray]) -> tuple[Spread, Values]:
+        """How points are spread, and their parameters, laid out like that."""
+        spread = spread_over(self.devices, len(indices[0]))
+        return spread, spread.place(self.plan.grid.at(indices))
 
     def _run(self, task: RunTask, tile: Tile, report: Report) -> tuple[np.ndarray, list[str]]:
         """Stages 1 and 2 of all points, segment by segment."""
@@ -81,13 +84,11 @@ class Runner:
         position = writer.load() or self._start(task, tile)
         total = max(1, task.relax_steps + task.steps)
         if position.stage == 1:
-            values = self.plan.grid.at(tile.valve_indices)
-            for _ in self._march(task, position, _device(values), writer):
+            for _ in self._march(task, position, tile.valve_indices, writer):
                 report((task.relax_steps + position.step) / total, position.step * task.dt)
             self.relaxed = tile.valve_index, position
             position = self._quench(task, tile, position, writer)
-        values = _device(self.plan.grid.at(tile.indices))
-        for _ in self._march(task, position, values, writer):
+        for _ in self._march(task, position, tile.indices, writer):
             report((task.relax_steps + position.step) / total, position.step * task.dt)
         writer.write_rows()
         last = {"end": position.end}
@@ -105,8 +106,9 @@ class Runner:
             return self.relaxed[1]
         points = self.plan.grid.at(tile.valve_indices)
         solve = equilibrium_points if task.start == "equilibrium" else aligned_points
-        state, good = solve(self._spread(len(tile.valve_indices[0])), *self.family, _device(points))
-        count = len(tile.valve_indices[0])
+        spread, values = self._placed(tile.valve_indices)
+        state, good = solve(spread, *self.family, values)
+        count = len(good)
         status, reasons = np.full(count, COMPLETE, np.int8), [""] * count
         for k in np.flatnonzero(~np.asarray(good)).tolist():
             try:
@@ -124,11 +126,10 @@ class Runner:
         lost = (status == COMPLETE) & (before.status[valve] != COMPLETE)
         status = np.where(lost, before.status[valve], status)
         reasons = [before.reasons[k] if gone else why for k, gone, why in zip(valve, lost, reasons, strict=True)]
-        values = _device(self.plan.grid.at(tile.indices))
+        spread, values = self._placed(tile.indices)
         method, observe = task.method if task.steps else "rk38", task.observables(self.plan.valve)
-        state, rows = quench_points(
-            self._spread(len(tile.indices[0])), method, observe, *self.family, self._dt(task), (values, state)
-        )
+        points = spread.place((values, state))
+        state, rows = quench_points(spread, method, observe, *self.family, self._dt(task), points)
         position = Position(2, 0, state, status, reasons, np.where(status == COMPLETE, 0.0, np.nan))
         good = status[:, None] == COMPLETE
         writer.add({name: _kept(np.asarray(part)[:, None], good) for name, part in rows.items()}, position)
@@ -137,12 +138,14 @@ class Runner:
     def _dt(self, task: RunTask) -> jax.Array:
         return jnp.asarray(task.dt, self.plan.valve.j_sd.dtype)
 
-    def _march(self, task: RunTask, position: Position, values: Values, writer: TileWriter) -> Iterator[None]:
+    def _march(
+        self, task: RunTask, position: Position, indices: list[np.ndarray], writer: TileWriter
+    ) -> Iterator[None]:
         """Take ``position`` to the end of its stage, segment by segment."""
         first, steps = (-task.relax_steps, task.relax_steps) if position.stage == 1 else (0, task.steps)
         parts = pieces(steps, task.every, position.stage == 1, self.plan.segment)
         ends = first + np.cumsum([0, *parts])
-        spread = self._spread(len(position.status))
+        spread, values = self._placed(indices)
         for start, end in pairwise(ends.tolist()):
             if start < position.step or not (position.status == COMPLETE).any():
                 continue
@@ -150,8 +153,9 @@ class Runner:
             where = {"dt": self._dt(task), "first": jnp.asarray(start), "done": jnp.asarray(behind)}
             where["on"] = jnp.asarray(position.stage == 2)
             observe = task.observables(self.plan.valve) if position.stage == 2 else None
+            points = spread.place((values, position.state))
             position.state, rows, finite = march_points(
-                spread, task.method, observe, end - start, task.every, *self.family, where, (values, position.state)
+                spread, task.method, observe, end - start, task.every, *self.family, where, points
             )
             position.step = end
             good = _still_good(task, position, start, np.asarray(finite))
@@ -177,7 +181,3 @@ def _still_good(task: RunTask, position: Position, start: int, finite: np.ndarra
 def _kept(rows: np.ndarray, good: np.ndarray) -> np.ndarray:
     """Rows of points, nan where they are not good."""
     return np.where(good.reshape(*good.shape, *[1] * (rows.ndim - good.ndim)), rows, np.asarray(np.nan, rows.dtype))
-
-
-def _device(values: dict[str, np.ndarray]) -> Values:
-    return {name: jnp.asarray(column) for name, column in values.items()}

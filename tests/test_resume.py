@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import zarr
 from helpers import SMALL, breaking_bias, small_valve
-from sweeping import make, save_always
+from sweeping import TASK, make, save_always
 from test_devices import start
 
 import svjax as sv
@@ -272,11 +273,12 @@ def test_a_sweep_goes_on_from_every_segment_and_repeats_no_point(tmp_path, monke
     assert not list((path / ".checkpoints").iterdir())
 
 
-def test_relaxation_at_zero_bias_goes_on_too(tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["rk38", pytest.param("etd", marks=pytest.mark.slow)])
+def test_relaxation_at_zero_bias_goes_on_too(tmp_path, monkeypatch, method):
     save_always(monkeypatch)
-    task = sv.RunTask(30.0, dt=0.05, save_every=5, start="aligned", relax=60.0, method="etd")
+    task = replace(TASK, relax=40.0, method=method)
     whole = make(tmp_path / "whole", task=task)
-    for when in (0, 2, 3):
+    for when in (0, 2):
         path = tmp_path / f"stopped{when}"
         with pytest.raises(Stop):
             make(path, stopping(when), task=task)

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -98,14 +99,26 @@ def test_zipped_lists_and_any_parameter_of_valve_and_bias(tmp_path):
 
 
 def test_runs_start_in_the_equilibrium_of_their_valve():
-    task = sv.RunTask(2.0, dt=0.05, save_every=5, method="etd", observe=("magnetization", "charge_current"))
-    found = sv.sweep(small_valve(), {"j_sd": [1.0, 2.0], "voltage": [0.5]}, task)
+    found = make(None, task=replace(TASK, start="equilibrium", last_state=False))
     state = sv.steady_state(small_valve(), None)
-    run = sv.evolve(small_valve(), state, sv.symmetric(0.5), 2.0, dt=0.05, save_every=5, method="etd")
-    point = found.sel(j_sd=2.0, voltage=0.5)
+    point = found.sel({"anisotropy[1]": 0.1, "voltage": 0.5})
     assert np.abs(point["magnetization"].values[0] - sv.magnetization(small_valve(), state)).max() < 1e-9
+    run = sv.evolve(small_valve(), state, sv.symmetric(0.5), 60.0, dt=0.05, save_every=5)
     for name in ("magnetization", "charge_current"):
         assert np.abs(point[name].values[1:] - run.observables[name]).max() < 1e-8
+    still = found.sel(voltage=0.0)
+    assert np.abs(still["magnetization"] - still["magnetization"].isel(time=0)).max() < 1e-8
+
+
+@pytest.mark.slow
+def test_exponential_runs_take_their_first_step_in_parts():
+    """The levels jump there: a whole first step would leave an error of second order."""
+    task = replace(TASK, duration=5.0, method="etd", last_state=False)
+    found = sv.sweep(small_valve(), {"voltage": [0.5]}, task)
+    start = sv.stationary(small_valve(), sv.aligned_spins(small_valve()))
+    run = sv.evolve(small_valve(), start, sv.symmetric(0.5), 5.0, dt=0.05, save_every=5, method="etd")
+    for name, values in run.observables.items():
+        assert np.abs(found[name].values[0, 1:] - values).max() < 1e-12
 
 
 def test_a_point_that_diverges_or_cannot_be_run_leaves_the_others_alone(path):
