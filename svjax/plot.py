@@ -4,14 +4,46 @@ import os
 
 import numpy as np
 import xarray as xr
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COMPONENTS = {"x": "#D55E00", "y": "#0072B2", "z": "#000000"}
-"""Colours of Okabe & Ito, which all kinds of colour vision tell apart: vermillion, blue, black."""
-CHARGE = "#009E73"
+from svjax.shapes import Numbers
+from svjax.valve import SpinValve
+
+COLOURS = {
+    "black": "#000000",
+    "vermillion": "#D55E00",
+    "blue": "#0072B2",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+}
+"""Colours of Okabe & Ito, which all kinds of colour vision tell apart."""
+COMPONENTS = {"x": COLOURS["vermillion"], "y": COLOURS["blue"], "z": COLOURS["black"]}
+CHARGE = COLOURS["green"]
 RELAXATION = "#FFF3C4"
 TIME = r"time $t$ ($\hbar/\gamma$)"
+VOLTAGE = r"voltage $V$ ($\gamma/e$)"
+ENERGY = r"energy $\varepsilon$ ($\gamma$)"
+STYLE = {
+    "figure.figsize": (5.2, 3.2),
+    "figure.constrained_layout.use": True,
+    "axes.prop_cycle": cycler(color=COLOURS.values()),
+    "axes.grid": False,
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "pdf.fonttype": 42,
+}
+"""The look for figures of your own: ``plt.rcParams.update(sv.plot.STYLE)``; in a PDF text stays text."""
 
 
 def magnetization(run: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
@@ -87,16 +119,44 @@ def steady_curve(curve: xr.Dataset) -> tuple[Axes, ...]:
         balance = layer["effective_torque"].sel(component=name)
         third.plot(v, balance, "o", color=colour, ms=3, mfc="none", label=rf"$\mathcal{{T}}^{name}$")
     second.plot(v, curve["interface_charge_current"], color=CHARGE, lw=1.2)
-    fourth.semilogy(v, curve["relaxation_time"], color="#CC79A7", lw=1.2, marker=".", ms=4)
+    fourth.semilogy(v, curve["relaxation_time"], color=COLOURS["purple"], lw=1.2, marker=".", ms=4)
     first.set_ylabel(r"magnetization $\mathbf{M}_r / N_S$")
     second.set_ylabel(r"charge current $\mathcal{I}$ ($\gamma/\hbar$)")
     third.set_ylabel(r"torque on the free layer ($\gamma$)")
     fourth.set_ylabel(r"relaxation time $t_R$ ($\hbar/\gamma$)")
     for ax in (third, fourth):
-        ax.set_xlabel(rf"{curve.attrs['drop']} voltage $V$ ($\gamma/e$)")
+        ax.set_xlabel(f"{curve.attrs['drop']} {VOLTAGE}")
     for ax in (first, third):
         _legend(ax)
     return first, second, third, fourth
+
+
+def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -> Axes:
+    """The sites of a valve, monolayer by monolayer, with its spins as arrows (S^x, S^z): the paper's Fig. 1.
+
+    Layers are coloured in the order of the valve, other sites are open circles, contacts of the leads are shaded.
+    Arguments: valve; spins (N_S, 3); ax as in `magnetization`.
+    """
+    ax = _axes(ax)
+    lattice, colours = valve.lattice, list(COLOURS.values())
+    at = np.zeros((lattice.n_sites, 2))
+    for number, sites in enumerate(lattice.monolayers):
+        at[list(sites)] = [(number, place - (len(sites) - 1) / 2) for place in range(len(sites))]
+    for i, j, _ in lattice.bonds:
+        ax.plot(*at[[i, j]].T, color="0.85", lw=0.8, zorder=0)
+    for sites in lattice.contacts:
+        ax.plot(*at[list(sites)].T, "s", color="0.75", ms=11, zorder=0.5)
+    ax.plot(*at.T, "o", color="0.6", mfc="white", ms=4)
+    own, spins = at[list(lattice.spin_sites)], np.asarray(spins)
+    for layer in range(len(lattice.layers)):
+        chosen, colour = lattice.spin_layers == layer, colours[1 + layer % (len(colours) - 1)]
+        ax.plot(*own[chosen].T, "o", color=colour, ms=4)
+        arrows = dict(angles="xy", scale_units="xy", scale=1.25, width=0.006, pivot="mid", zorder=3)
+        ax.quiver(*own[chosen].T, *spins[chosen][:, [0, 2]].T, color=colour, **arrows)
+    ax.set_aspect("equal")
+    ax.margins(0.08, 0.2)
+    ax.set_axis_off()
+    return ax
 
 
 def save(ax: Axes, path: str | os.PathLike) -> None:
