@@ -26,9 +26,10 @@ import svjax as sv
 jax.config.update("jax_enable_x64", True)
 plt.rcParams.update(sv.plot.STYLE)
 
-REDUCED = os.environ.get("SVJAX_NOTEBOOKS") == "reduced"  # in the tests: fewer points
+REDUCED = os.environ.get("SVJAX_NOTEBOOKS") == "reduced"  # in the tests: a smaller valve, fewer points
+SIZE = dict(length=6, width=2, pinned=2, free=2) if REDUCED else dict(length=12, width=4, pinned=4, free=4)
 COUPLINGS = (2.0, 6.0) if REDUCED else (1.0, 2.0, 3.0, 6.0)
-POINTS = 5 if REDUCED else 65
+POINTS = 3 if REDUCED else 65
 
 # %% [markdown]
 # ## What is compared
@@ -43,7 +44,7 @@ POINTS = 5 if REDUCED else 65
 # %%
 def torques(j_sd, drop, voltages):
     """Along the voltage: T_cd, T_eff of both layers, the change of both magnetisations, spin current at the right."""
-    valve = sv.SpinValve.square(j_sd=j_sd, poles=sv.optimized_poles(10))
+    valve = sv.SpinValve.square(**SIZE, j_sd=j_sd, poles=sv.optimized_poles(10))
     equilibrium = sv.steady_state(valve, None)
     states = sv.steady_states(valve, [drop(v) for v in voltages], spins=equilibrium.spins)
     rest = sv.magnetization(valve, equilibrium)
@@ -132,7 +133,7 @@ figure.align_ylabels()
 # particle-hole symmetry of the bipartite lattice turns the one into the other without changing the spin density.
 
 # %%
-valve = sv.SpinValve.square(j_sd=3.0, poles=sv.optimized_poles(10))
+valve = sv.SpinValve.square(**SIZE, j_sd=3.0, poles=sv.optimized_poles(10))
 voltages = np.linspace(0, 8, POINTS)
 driven = np.array([sv.magnetization(valve, s)[1] for s in sv.steady_states(valve, [sv.symmetric(v) for v in voltages])])
 shifted = np.array([sv.magnetization(valve, s)[1] for s in sv.equilibrium_states(valve, voltages / 2)])

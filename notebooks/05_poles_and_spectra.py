@@ -24,7 +24,8 @@ import svjax as sv
 jax.config.update("jax_enable_x64", True)
 plt.rcParams.update(sv.plot.STYLE)
 
-REDUCED = os.environ.get("SVJAX_NOTEBOOKS") == "reduced"  # in the tests: fewer points
+REDUCED = os.environ.get("SVJAX_NOTEBOOKS") == "reduced"  # in the tests: a smaller valve, fewer points
+SIZE = dict(length=6, width=2, pinned=2, free=2) if REDUCED else dict(length=12, width=4, pinned=4, free=4)
 
 # %% [markdown]
 # ## Fig. 15: how many poles
@@ -59,21 +60,21 @@ left.legend()
 
 # %%
 mu = (0.5, -0.5)
-reference = sv.SpinValve.square(j_sd=2.0)
+reference = sv.SpinValve.square(**SIZE, j_sd=2.0)
 spins = sv.steady_state(reference, mu).spins
 exact_rho = sv.exact_density_matrix(reference, spins, mu)
 exact_current = float(sv.landauer_current(reference, spins, mu))
 
 
 def pole_errors(poles):
-    valve = sv.SpinValve.square(j_sd=2.0, poles=poles)
+    valve = sv.SpinValve.square(**SIZE, j_sd=2.0, poles=poles)
     state = sv.stationary(valve, spins, mu)
     return np.abs(state.rho - exact_rho).max(), abs(float(sv.charge_current(valve, state, 0)) - exact_current)
 
 
 kinds = {
-    "Padé": (sv.pade_poles, (5, 10, 20, 30, 50) if REDUCED else (5, 7, 10, 14, 20, 30, 40, 50, 70, 100)),
-    "optimised": (sv.optimized_poles, (6, 10, 14) if REDUCED else range(6, 17)),
+    "Padé": (sv.pade_poles, (20, 30, 50) if REDUCED else (5, 7, 10, 14, 20, 30, 40, 50, 70, 100)),
+    "optimised": (sv.optimized_poles, (6, 10) if REDUCED else range(6, 17)),
 }
 errors = {
     kind: (np.array(counts), np.array([pole_errors(make(n)) for n in counts])) for kind, (make, counts) in kinds.items()
@@ -109,7 +110,7 @@ assert pade[30][0] < 5e-5 and pade[30][1] < 1e-10 and abs(power + 4) < 0.2
 energies = np.linspace(-6, 6, 241 if REDUCED else 4801)
 spectra = {}
 for j_sd in (2.0, 6.0):
-    valve = sv.SpinValve.square(j_sd=j_sd, poles=sv.optimized_poles(10))
+    valve = sv.SpinValve.square(**SIZE, j_sd=j_sd, poles=sv.optimized_poles(10))
     spins = sv.steady_state(valve, None).spins
     functions = (sv.density_of_states, sv.transmission, sv.spin_polarization)
     spectra[j_sd] = [np.asarray(function(valve, spins, energies)) for function in functions]

@@ -25,6 +25,7 @@ COMPONENTS = {"x": COLOURS["vermillion"], "y": COLOURS["blue"], "z": COLOURS["bl
 CHARGE = COLOURS["green"]
 RELAXATION = "#FFF3C4"
 TIME = r"time $t$ ($\hbar/\gamma$)"
+RELAXATION_TIME = r"relaxation time $t_R$ ($\hbar/\gamma$)"
 VOLTAGE = r"voltage $V$ ($\gamma/e$)"
 ENERGY = r"energy $\varepsilon$ ($\gamma$)"
 STYLE = {
@@ -123,7 +124,7 @@ def steady_curve(curve: xr.Dataset) -> tuple[Axes, ...]:
     first.set_ylabel(r"magnetization $\mathbf{M}_r / N_S$")
     second.set_ylabel(r"charge current $\mathcal{I}$ ($\gamma/\hbar$)")
     third.set_ylabel(r"torque on the free layer ($\gamma$)")
-    fourth.set_ylabel(r"relaxation time $t_R$ ($\hbar/\gamma$)")
+    fourth.set_ylabel(RELAXATION_TIME)
     for ax in (third, fourth):
         ax.set_xlabel(f"{curve.attrs['drop']} {VOLTAGE}")
     for ax in (first, third):
