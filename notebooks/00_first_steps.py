@@ -24,7 +24,6 @@
 import os
 
 import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -111,24 +110,26 @@ slope, by_voltage = jax.grad(tilt, argnums=(0, 1))(valve, 1.0)
 print(f"dM_r^x/dV = {by_voltage:.4f}, d/dJ_sd = {slope.j_sd:.4f}, d/dK = {slope.anisotropy}")
 
 # %% [markdown]
-# ## The tilting free layer
+# ## Switching
 #
-# Along the voltage the tilt has a life of its own: it turns over each time the leads' levels sweep past levels of the
-# valve. Left: where the free layer points, from $V = 0$ up. Right: the spins at the two voltages of the largest tilts.
+# So far the voltage came from both sides, or (in the paper's asymmetric case) from that of the pinned layer. Let it
+# come from the side of the *free* layer, $\mu_r = 4$: the spin current that the pinned layer sends back now feeds the
+# precession of the free layer. Its slow mode grows, $\mathrm{Re}\,\lambda > 0$, and no fit of a damping is needed to
+# see where that ends: the free layer spirals out of its axis and comes to rest against the pinned layer.
 
 # %%
-voltages = jnp.linspace(0.0, 4.0, 3 if REDUCED else 41)
-states = sv.steady_states(valve, [sv.symmetric(v) for v in voltages])
-tilts = np.array([sv.magnetization(valve, state)[1, 0] for state in states])
+bias = (0.0, 4.0)  # one level for each lead
+start = sv.steady_state(valve, None)
+unstable = sv.steady_state(valve, bias, allow_unstable=True)
+print("modes there:", sv.relaxation_modes(valve, unstable, bias, count=2))
 
-figure, axes = plt.subplot_mosaic([["curve", "up"], ["curve", "down"]], figsize=(7.6, 3.0), width_ratios=(1, 1.1))
-axes["curve"].plot(voltages, tilts, color=sv.plot.COMPONENTS["x"])
-axes["curve"].axhline(0, color="0.8", lw=0.6, zorder=0)
-axes["curve"].set(xlabel=sv.plot.VOLTAGE, ylabel=r"$M_r^x/N_S$")
-for name, k in {"up": np.argmax(tilts), "down": np.argmin(tilts)}.items():
-    sv.plot.configuration(valve, states[k].spins, ax=axes[name])
-    axes[name].set_title(f"$V = {voltages[k]:.1f}$: $M_r^x/N_S = {tilts[k]:.3f}$", fontsize=9)
-    axes["curve"].plot(voltages[k], tilts[k], "o", color=sv.plot.COLOURS["black"])
+switching = sv.evolve(valve, start, bias, 50.0 if REDUCED else 1600.0, dt=0.1, method="etd")
+axes = sv.plot.switching(valve, switching, start)
+
+# %%
+print(
+    "M_r:", np.round(sv.magnetization(valve, start)[1], 3), "->", switching.observables["magnetization"][-1, 1].round(3)
+)
 
 # %% [markdown]
 # ## From here

@@ -87,9 +87,7 @@ for (j_sd, valve), column in zip(valves.items(), axes.T, strict=True):
     equilibrium = sv.steady_state(valve, None)
     charge, spin = sv.interface_currents(valve, equilibrium)
     leads = max(float(np.abs(sv.spin_current(valve, equilibrium, lead)).max()) for lead in (0, 1))
-    print(
-        f"J_sd = {j_sd:g}, equilibrium: J_F = {np.round(spin, 4)}, I_F = {charge:.0e}, spin current at leads {leads:.0e}"
-    )
+    print(f"J_sd = {j_sd:g}, at rest: J_F = {np.round(spin, 4)}, I_F = {charge:.0e}, spin current at leads {leads:.0e}")
     for ax, (bias, title) in zip(column, cases, strict=True):
         first = sv.evolve(valve, equilibrium, bias, short, dt=0.05, method="etd", save_every=2)
         later = sv.evolve(
@@ -119,10 +117,10 @@ for (j_sd, valve), column in zip(valves.items(), axes.T, strict=True):
         for arrival in (2, 4):
             ax.axvline(arrival, color="0.85", lw=0.8, zorder=0)
         ax.set_title(f"$J_{{sd}} = {j_sd:g}$, {title}")
-        at = lambda values: [float(np.round(np.interp(x, t, values), 4)) for x in (1, 2, 3, 4, 5)]
+        early = [np.interp(range(1, 6), t, values).round(4).tolist() for values in lines["charge"][:2]]
         end = np.abs(seen["spin_current"][-1, 1]).max()
         print(
-            f"J_sd = {j_sd:g}, {title}: at t = 1 ... 5 I_r = {at(lines['charge'][0])}, I_F = {at(lines['charge'][1])}; "
+            f"J_sd = {j_sd:g}, {title}: at t = 1 ... 5 I_r = {early[0]}, I_F = {early[1]}; "
             f"spin current at the right lead at the end {end:.1e}"
         )
 for ax in axes[:, 0]:

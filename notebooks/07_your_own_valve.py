@@ -12,10 +12,11 @@
 # # Your own valve
 #
 # Nothing in the library is tied to the strip of the paper. This notebook builds another geometry with three leads,
-# drives it with an AC bias, adds an observable, and ends with a valve whose free layer a current keeps in motion.
+# drives it with an AC bias, adds an observable, and ends with a family of valves.
 
 # %%
 import os
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -43,7 +44,7 @@ arm = 5
 left, right = range(arm), range(arm + 1, 2 * arm + 1)
 stem = range(2 * arm + 1, 3 * arm)
 path = [*left, arm, *right]
-bonds = [*zip(path[:-1], path[1:], strict=True), (arm, stem[0]), *zip(stem[:-1], stem[1:], strict=True)]
+bonds = [*pairwise(path), *pairwise([arm, *stem])]
 junction = sv.SpinValve.from_bonds(
     3 * arm,
     bonds,

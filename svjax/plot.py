@@ -8,6 +8,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from svjax.equations import State
+from svjax.evolve import Trajectory
 from svjax.shapes import Numbers
 from svjax.valve import SpinValve
 
@@ -158,6 +160,23 @@ def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -
     ax.margins(0.08, 0.2)
     ax.set_axis_off()
     return ax
+
+
+def switching(valve: SpinValve, run: Trajectory, before: State) -> tuple[Axes, ...]:
+    """A run in three panels: the spins before and after it above the magnetisation of the last layer in between.
+
+    Arguments: the valve; its run, from `evolve`; the state that the run started from.
+    """
+    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
+    panels = figure.subplot_mosaic([["first", "last"], ["run", "run"]], height_ratios=(1, 1.6))
+    first, last, below = (_axes(panels[name]) for name in ("first", "last", "run"))
+    configuration(valve, before.spins, ax=first).set_title("$t = 0$", fontsize=9)
+    configuration(valve, run.state.spins, ax=last).set_title(f"$t = {run.t[-1]:g}$", fontsize=9)
+    for k, (name, colour) in enumerate(COMPONENTS.items()):
+        below.plot(run.t, run.observables["magnetization"][:, -1, k], color=colour, lw=1.0, label=f"$M^{name}$")
+    below.set(xlabel=TIME, ylabel=r"magnetization $\mathbf{M}_r / N_S$", xlim=(0, run.t[-1]), ylim=(-1.08, 1.08))
+    below.legend(ncols=3, frameon=False, fontsize=9, loc="lower left")
+    return first, last, below
 
 
 def save(ax: Axes, path: str | os.PathLike) -> None:
