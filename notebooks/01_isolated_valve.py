@@ -56,11 +56,8 @@ def along(couplings, function, valve):
 # %%
 couplings = np.linspace(0, 10, 41 if REDUCED else 401)
 spectra = {
-    name: along(couplings, lambda v, s=spins: sv.spectrum(v, s), chain(easy_axes=spins))
-    for name, spins in {
-        "parallel": jnp.repeat(jnp.array(PARALLEL, float), 5, axis=0),
-        "perpendicular": jnp.repeat(jnp.array(PERPENDICULAR, float), 5, axis=0),
-    }.items()
+    name: along(couplings, lambda v: sv.spectrum(v, sv.aligned_spins(v)), chain(easy_axes=axes))
+    for name, axes in {"parallel": PARALLEL, "perpendicular": PERPENDICULAR}.items()
 }
 
 figure, axes = plt.subplots(2, 2, figsize=(7.6, 5.4), sharex="col")

@@ -41,7 +41,7 @@ valves = {j_sd: sv.SpinValve.square(**SIZE, j_sd=j_sd, poles=sv.optimized_poles(
 # $M_r^x$ to its steady value is the longer of the two times.
 
 # %%
-relax, duration = (20.0, 20.0) if REDUCED else (1500.0, 2000.0)
+relax, duration = (20.0, 200.0) if REDUCED else (1500.0, 2000.0)
 bias = sv.symmetric(1.0)
 figure, axes = plt.subplots(2, 1, figsize=(5.2, 4.6), sharex=True)
 centred = {}

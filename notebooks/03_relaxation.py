@@ -52,7 +52,7 @@ def precession(j_sd, drop):
 
 def simulated(j_sd, drop, voltage):
     """t_R and its error from a run, a quench from equilibrium, by a fit of Eq. (22) from t = 200 on."""
-    duration = 300.0 if REDUCED else {"symmetric": 3000.0, "asymmetric": 1600.0}[drop]
+    duration = 700.0 if REDUCED else {"symmetric": 3000.0, "asymmetric": 1600.0}[drop]
     bias = DROPS[drop][0](voltage)
     run = sv.evolve(valves[j_sd], equilibria[j_sd], bias, duration, dt=0.1, method="etd", save_every=10)
     fit = sv.fit_relaxation(run.t, run.observables["magnetization"][:, 1, 0], start=50.0 if REDUCED else 200.0)

@@ -31,7 +31,7 @@ plt.rcParams.update(sv.plot.STYLE)
 REDUCED = os.environ.get("SVJAX_NOTEBOOKS") == "reduced"  # in the tests: smaller valves, fewer points
 SIZE = dict(width=2, pinned=2, free=2) if REDUCED else dict(width=4, pinned=4, free=4)
 LENGTH, BUFFER = (6, 3) if REDUCED else (12, 6)
-POLES = sv.optimized_poles(10)
+POLES = sv.optimized_poles(12)
 
 
 def bare(j_sd):
@@ -157,7 +157,7 @@ CASES = {
     "$J_{sd} = 6$": bare(6.0),
     "extended, $J_{sd} = 2$": extended(2.0),
 }
-small = np.array([0.01, 1.0]) if REDUCED else np.geomspace(1e-3, 2.0, 25)
+small = np.array([0.01, 0.1]) if REDUCED else np.geomspace(1e-3, 2.0, 25)
 
 
 def current(valve, drop, voltage):
