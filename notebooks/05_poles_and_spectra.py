@@ -129,13 +129,14 @@ figure.align_ylabels()
 # %%
 for j_sd, (dos, theta, p) in spectra.items():
     odd, even = np.abs(p + p[::-1]).max(), np.abs(theta - theta[::-1]).max()
-    window = np.abs(energies) < 2
-    outside = np.trapezoid(np.where(window, 0, theta), energies) / np.trapezoid(theta, energies)
-    states_outside = np.trapezoid(np.where(window, 0, dos), energies) / np.trapezoid(dos, energies)
+    middle, outer = np.abs(energies) < 2, np.abs(energies) > 3.5
+    outside = [
+        np.trapezoid(np.where(outer, curve, 0), energies) / np.trapezoid(curve, energies) for curve in (dos, theta)
+    ]
     print(
-        f"J_sd = {j_sd:g}: Theta up to {theta.max():.3f}, mean at |e| < 2 {theta[window].mean():.4f}; DOSh up to "
-        f"{dos.max():.2f}; P odd to {odd:.0e}, Theta even to {even:.0e}; beyond |e| = 2 are {states_outside:.0%} of "
-        f"DOSh, {outside:.1%} of Theta"
+        f"J_sd = {j_sd:g}: Theta up to {theta.max():.3f}, mean at |e| < 2 {theta[middle].mean():.4f}; DOSh up to "
+        f"{dos.max():.2f}; P odd to {odd:.0e}, Theta even to {even:.0e}; beyond |e| = 3.5 are {outside[0]:.0%} of "
+        f"DOSh and {outside[1]:.1%} of Theta"
     )
     assert odd < 1e-8 and even < 1e-8
 means = [theta[np.abs(energies) < 2].mean() for _, theta, _ in spectra.values()]
