@@ -26,6 +26,7 @@ import os
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 
 import svjax as sv
 
@@ -48,7 +49,8 @@ valve = sv.SpinValve.square(**SIZE, j_sd=2.0, poles=sv.optimized_poles(8))
 spins = sv.aligned_spins(valve)  # (N_S, 3), each layer along its easy axis
 print(f"{valve.lattice.n_sites} sites, {len(spins)} spins; anisotropy {valve.anisotropy}, T = {valve.temperature[0]}")
 
-ax = sv.plot.configuration(valve, spins)
+figure, ax = plt.subplots(figsize=(5.2, 2.2))
+sv.plot.configuration(valve, spins, ax=ax)
 
 # %% [markdown]
 # ## Switch a voltage on
@@ -73,7 +75,8 @@ print("M_r at the end:       ", run.observables["magnetization"][-1, 1])
 
 # %%
 sv.save_run("runs/first_steps", run, overwrite=True)
-ax = sv.plot.magnetization(sv.open_run("runs/first_steps"))
+figure, ax = plt.subplots()
+sv.plot.magnetization(sv.open_run("runs/first_steps"), ax=ax)
 
 # %% [markdown]
 # A run says how far it can be trusted: the error of the poles, of the step, of the charge balance, of $|\mathbf S_j|$.
@@ -124,7 +127,7 @@ unstable = sv.steady_state(valve, bias, allow_unstable=True)
 print("modes there:", sv.relaxation_modes(valve, unstable, bias, count=2))
 
 switching = sv.evolve(valve, start, bias, 50.0 if REDUCED else 1600.0, dt=0.1, method="etd")
-axes = sv.plot.switching(valve, switching, start)
+display(sv.plot.switching(valve, switching, start)[0].figure)
 
 # %%
 print(

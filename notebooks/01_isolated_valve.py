@@ -87,23 +87,35 @@ for j_sd in (2.0, 8.0):
     )
 
 # %% [markdown]
-# ## Fig. 16: where the lowest states live
+# ## Fig. 16: where states live
 #
-# $P_\ell^n$, the weight of the two lowest states on the layers and on the spacer (perpendicular layers). Claim: nothing
-# to be seen for $J_{sd} < 3$, clear localisation on the layers for $J_{sd} > 4$. Shaded: where the bands split.
+# $P_\ell^n$, the weight of a state on the layers (solid) and on the spacer (dashed), for perpendicular layers. The
+# paper shows "the two eigenstates with the lowest eigenenergies" and claims that nothing can be told from them for
+# $J_{sd} < 3$, and that they are clearly localised for $J_{sd} > 4$. For the bottom of the spectrum (left) that does
+# not hold: a layer is a well, which binds its lowest state at $J_{sd} \approx 0.5$ already. It does hold, with the
+# change in the shaded range, for the two states of the lowest $|\varepsilon|$, the highest occupied ones (right): they
+# retreat to the spacer.
 
 # %%
 weights = np.asarray(spectra["perpendicular"].weights)
-figure, ax = plt.subplots()
-for n, (on_layers, on_spacer) in enumerate((("black", "vermillion"), ("blue", "orange"))):
-    ax.plot(couplings, weights[:, n, :2].sum(-1), color=COLOURS[on_layers], label=f"layers, $n = {n}$")
-    ax.plot(couplings, weights[:, n, 2], color=COLOURS[on_spacer], ls="--", label=f"spacer, $n = {n}$")
-ax.axvspan(3, 4.5, color="0.92", lw=0)
-ax.set(xlabel=r"$J_{sd}$ ($\gamma$)", ylabel=r"$P^n_\ell$", xlim=(0, 10))
-ax.legend()
-for j_sd in (1.0, 3.0, 4.5, 6.0):
+top = weights.shape[1] // 2 - 1
+figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.0), sharey=True)
+for ax, states, title in zip(
+    axes, ((0, 1), (top, top - 1)), ("bottom of the spectrum", "highest occupied"), strict=True
+):
+    for n, state, on_layers, on_spacer in zip((0, 1), states, ("black", "blue"), ("vermillion", "orange"), strict=True):
+        ax.plot(couplings, weights[:, state, :2].sum(-1), color=COLOURS[on_layers], label=f"layers, $n = {n}$")
+        ax.plot(couplings, weights[:, state, 2], color=COLOURS[on_spacer], ls="--", label=f"spacer, $n = {n}$")
+    ax.axvspan(3, 4.5, color="0.92", lw=0)
+    ax.set(xlabel=r"$J_{sd}$ ($\gamma$)", xlim=(0, 8), title=title)
+axes[0].set_ylabel(r"$P^n_\ell$")
+axes[0].legend()
+for j_sd in (0.5, 1.0, 3.0, 4.5, 6.0):
     k = int(np.argmin(np.abs(couplings - j_sd)))
-    print(f"J_sd = {couplings[k]:g}: weight of n = 0, 1 on the layers {weights[k, :2, :2].sum(-1).round(3)}")
+    bottom, occupied = weights[k, :2, :2].sum(-1), weights[k, [top, top - 1], :2].sum(-1)
+    print(
+        f"J_sd = {couplings[k]:g}: on the layers {bottom.round(3)} of the lowest, {occupied.round(3)} of the highest occupied"
+    )
 
 # %% [markdown]
 # ## Fig. 3: two macrospins?

@@ -154,8 +154,11 @@ def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -
     for layer in range(len(lattice.layers)):
         chosen, colour = lattice.spin_layers == layer, colours[1 + layer % (len(colours) - 1)]
         ax.plot(*own[chosen].T, "o", color=colour, ms=4)
-        arrows = dict(angles="xy", scale_units="xy", scale=1.25, width=0.006, pivot="mid", zorder=3)
-        ax.quiver(*own[chosen].T, *spins[chosen][:, [0, 2]].T, color=colour, **arrows)
+        x, y, u, v = *own[chosen].T, *spins[chosen][:, [0, 2]].T
+        quiver = ax.quiver(
+            x, y, u, v, color=colour, angles="xy", scale_units="xy", scale=1.25, width=0.006, pivot="mid"
+        )
+        quiver.set_zorder(3)
     ax.set_aspect("equal")
     ax.margins(0.08, 0.2)
     ax.set_axis_off()
