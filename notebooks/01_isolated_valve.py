@@ -114,7 +114,7 @@ for j_sd in (0.5, 1.0, 3.0, 4.5, 6.0):
     k = int(np.argmin(np.abs(couplings - j_sd)))
     bottom, occupied = weights[k, :2, :2].sum(-1), weights[k, [top, top - 1], :2].sum(-1)
     print(
-        f"J_sd = {couplings[k]:g}: on the layers {bottom.round(3)} of the lowest, {occupied.round(3)} of the highest occupied"
+        f"J_sd = {couplings[k]:g}: on the layers {bottom.round(3)} of the lowest, {occupied.round(3)} of the occupied"
     )
 
 # %% [markdown]
@@ -143,7 +143,8 @@ for ax, j_sd in zip(axes, (1.0, 3.3, 5.0), strict=True):
         ax.plot(run.t, run.observables["magnetization"][:, 0, k], color=colour, lw=0.9, label=f"$M_l^{name}$")
         ax.plot(run.t, model[:, 0, k], color=colour, lw=0.9, ls="--")
     ax.set(ylabel=r"$\mathbf{M}_l/N_S$", title=f"$J_{{sd}} = {j_sd:g}$")
-    print(f"J_sd = {j_sd:g}: {fit.message}")
+    length = np.linalg.norm(run.observables["magnetization"], axis=-1).min()
+    print(f"J_sd = {j_sd:g}: |M|/N_S stays above {length:.3f}. {fit.message}")
 axes[0].legend(ncols=3)
 axes[-1].set_xlabel(sv.plot.TIME)
 
@@ -196,6 +197,14 @@ for n_s, colour in ((1, "vermillion"), (5, "black"), (10, "blue")):
     axes[0].plot(fine, lines, color=COLOURS[colour], lw=0.9)
     axes[1].plot(fine, splitting, **shown)
     if n_s == 5:
+        for name, chosen in {
+            "below 3": fine < 3,
+            "3 to 4.5": (fine > 3) & (fine < 4.5),
+            "above 4.5": fine > 4.5,
+        }.items():
+            both = np.isfinite(lines) & chosen
+            alike = np.corrcoef(lines[both], np.asarray(splitting)[both])[0, 1] if both.sum() > 2 else np.nan
+            print(f"N_S = 5, J_sd {name}: correlation of -J_eff and the splitting {alike:.2f}")
         dos = along(fine, lambda v: sv.broadened_dos(v, sv.aligned_spins(v), levels, 0.01), valve)
         axes[2].pcolormesh(fine, levels, np.log10(np.asarray(dos).T), cmap="cividis", rasterized=True)
         doubtful = coarse[~np.asarray(fits.ok)]

@@ -45,7 +45,7 @@ def precession(j_sd, drop):
     """lambda of the slow precession along the voltage: of the mode that follows the one before it."""
     make, voltages = DROPS[drop]
     biases = [make(v) for v in voltages]
-    states = sv.steady_states(valves[j_sd], biases, spins=equilibria[j_sd].spins)
+    states = sv.steady_states(valves[j_sd], biases, spins=equilibria[j_sd].spins, allow_unstable=True)
     rates = [sv.relaxation_modes(valves[j_sd], s, b, count=1)[0] for s, b in zip(states, biases, strict=True)]
     return np.array(rates)
 
