@@ -69,6 +69,7 @@ from svjax.observables import (
     charge_balance as charge_balance,
     charge_current as charge_current,
     current_driven_torque as current_driven_torque,
+    default_observables as default_observables,
     energy as energy,
     interface_currents as interface_currents,
     magnetization as magnetization,

@@ -5,14 +5,49 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COMPONENTS = {"x": "#D55E00", "y": "#0072B2", "z": "#000000"}
-"""Colours of Okabe & Ito, which all kinds of colour vision tell apart: vermillion, blue, black."""
-CHARGE = "#009E73"
+from svjax.equations import State
+from svjax.evolve import Trajectory
+from svjax.shapes import Numbers
+from svjax.valve import SpinValve
+
+COLOURS = {
+    "black": "#000000",
+    "vermillion": "#D55E00",
+    "blue": "#0072B2",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+}
+"""Colours of Okabe & Ito, which all kinds of colour vision tell apart."""
+COMPONENTS = {"x": COLOURS["vermillion"], "y": COLOURS["blue"], "z": COLOURS["black"]}
+CHARGE = COLOURS["green"]
 RELAXATION = "#FFF3C4"
 TIME = r"time $t$ ($\hbar/\gamma$)"
+RELAXATION_TIME = r"relaxation time $t_R$ ($\hbar/\gamma$)"
+VOLTAGE = r"voltage $V$ ($\gamma/e$)"
+ENERGY = r"energy $\varepsilon$ ($\gamma$)"
+STYLE = {
+    "figure.figsize": (5.2, 3.2),
+    "figure.constrained_layout.use": True,
+    "axes.prop_cycle": cycler(color=COLOURS.values()),
+    "axes.grid": False,
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "pdf.fonttype": 42,
+}
+"""The look for figures of your own: ``plt.rcParams.update(sv.plot.STYLE)``; in a PDF text stays text."""
 
 
 def magnetization(run: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
@@ -88,13 +123,13 @@ def steady_curve(curve: xr.Dataset) -> tuple[Axes, ...]:
         balance = layer["effective_torque"].sel(component=name)
         third.plot(v, balance, "o", color=colour, ms=3, mfc="none", label=rf"$\mathcal{{T}}^{name}$")
     second.plot(v, curve["interface_charge_current"], color=CHARGE, lw=1.2)
-    fourth.semilogy(v, curve["relaxation_time"], color="#CC79A7", lw=1.2, marker=".", ms=4)
+    fourth.semilogy(v, curve["relaxation_time"], color=COLOURS["purple"], lw=1.2, marker=".", ms=4)
     first.set_ylabel(r"magnetization $\mathbf{M}_r / N_S$")
     second.set_ylabel(r"charge current $\mathcal{I}$ ($\gamma/\hbar$)")
     third.set_ylabel(r"torque on the free layer ($\gamma$)")
-    fourth.set_ylabel(r"relaxation time $t_R$ ($\hbar/\gamma$)")
+    fourth.set_ylabel(RELAXATION_TIME)
     for ax in (third, fourth):
-        ax.set_xlabel(rf"{curve.attrs['drop']} voltage $V$ ($\gamma/e$)")
+        ax.set_xlabel(f"{curve.attrs['drop']} {VOLTAGE}")
     for ax in (first, third):
         _legend(ax)
     return first, second, third, fourth
@@ -111,6 +146,54 @@ def run_pictures(folder: Path, dataset: xr.Dataset) -> list[str]:
     for file in files:
         save(drawn[Path(file).stem], folder / file)
     return files
+
+
+def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -> Axes:
+    """The sites of a valve, monolayer by monolayer, with its spins as arrows (S^x, S^z): the paper's Fig. 1.
+
+    Layers are coloured in the order of the valve, other sites are open circles, contacts of the leads are shaded.
+    Arguments: valve; spins (N_S, 3); ax as in `magnetization`.
+    """
+    ax = _axes(ax)
+    lattice, colours = valve.lattice, list(COLOURS.values())
+    at = np.zeros((lattice.n_sites, 2))
+    for number, sites in enumerate(lattice.monolayers):
+        at[list(sites)] = [(number, place - (len(sites) - 1) / 2) for place in range(len(sites))]
+    for i, j, _ in lattice.bonds:
+        ax.plot(*at[[i, j]].T, color="0.85", lw=0.8, zorder=0)
+    for sites in lattice.contacts:
+        ax.plot(*at[list(sites)].T, "s", color="0.75", ms=11, zorder=0.5)
+    ax.plot(*at.T, "o", color="0.6", mfc="white", ms=4)
+    own, spins = at[list(lattice.spin_sites)], np.asarray(spins)
+    for layer in range(len(lattice.layers)):
+        chosen, colour = lattice.spin_layers == layer, colours[1 + layer % (len(colours) - 1)]
+        ax.plot(*own[chosen].T, "o", color=colour, ms=4)
+        x, y, u, v = *own[chosen].T, *spins[chosen][:, [0, 2]].T
+        quiver = ax.quiver(
+            x, y, u, v, color=colour, angles="xy", scale_units="xy", scale=1.25, width=0.006, pivot="mid"
+        )
+        quiver.set_zorder(3)
+    ax.set_aspect("equal")
+    ax.margins(0.08, 0.2)
+    ax.set_axis_off()
+    return ax
+
+
+def switching(valve: SpinValve, run: Trajectory, before: State) -> tuple[Axes, ...]:
+    """A run in three panels: the spins before and after it above the magnetisation of the last layer in between.
+
+    Arguments: the valve; its run, from `evolve`; the state that the run started from.
+    """
+    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
+    panels = figure.subplot_mosaic([["first", "last"], ["run", "run"]], height_ratios=(1, 1.6))
+    first, last, below = (_axes(panels[name]) for name in ("first", "last", "run"))
+    configuration(valve, before.spins, ax=first).set_title("$t = 0$", fontsize=9)
+    configuration(valve, run.state.spins, ax=last).set_title(f"$t = {run.t[-1]:g}$", fontsize=9)
+    for k, (name, colour) in enumerate(COMPONENTS.items()):
+        below.plot(run.t, run.observables["magnetization"][:, -1, k], color=colour, lw=1.0, label=f"$M^{name}$")
+    below.set(xlabel=TIME, ylabel=r"magnetization $\mathbf{M}_r / N_S$", xlim=(0, run.t[-1]), ylim=(-1.08, 1.08))
+    below.legend(ncols=3, frameon=False, fontsize=9, loc="lower left")
+    return first, last, below
 
 
 def save(ax: Axes, path: str | os.PathLike) -> None:

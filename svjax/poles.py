@@ -33,15 +33,12 @@ to 10, bias up to 4). In equilibrium 2 (1 + sqrt 2) is a proven bound on the nor
 
 
 class Poles(eqx.Module):
-    """Poles of an expansion of the Fermi function, Eq. (7).
-
-    Arguments:
-        xi: (P,) distances of the poles from the real axis, in units of the temperature; chi_lp = mu_l + i xi_p T_l.
-        eta: (P,) their residues, dimensionless.
-    """
+    """Poles of an expansion of the Fermi function, Eq. (7)."""
 
     xi: Float[Array, "poles"] = eqx.field(converter=real_array)
+    """(P,) distances of the poles from the real axis, in units of the temperature; chi_lp = mu_l + i xi_p T_l."""
     eta: Float[Array, "poles"] = eqx.field(converter=real_array)
+    """(P,) their residues, dimensionless."""
 
     def __check_init__(self) -> None:
         if self.xi.ndim != 1 or self.xi.size == 0:

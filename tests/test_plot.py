@@ -1,7 +1,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from helpers import small_run
+from helpers import small_run, small_valve
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -62,3 +62,27 @@ def test_pictures_draw_on_given_axes_and_leave_pyplot_alone(dataset, tmp_path):
 def test_currents_need_a_second_stage(dataset):
     with pytest.raises(ValueError, match="`run` must reach stage 2"):
         sv.plot.currents(dataset.isel(time=slice(0, 50)))
+
+
+def test_configuration_puts_arrows_of_every_layer_on_its_sites():
+    valve = small_valve()
+    spins = np.array([[0.6, 0.0, 0.8], [0.0, 0.6, -0.8]])
+    ax = sv.plot.configuration(valve, spins)
+    first, second = ax.collections
+    assert np.array_equal([first.U, first.V], [[0.6], [0.8]]) and np.array_equal([second.U, second.V], [[0.0], [-0.8]])
+    assert np.array_equal(first.XY, [[0, 0]]) and np.array_equal(second.XY, [[3, 0]])
+    colours = {tuple(arrows.get_facecolor()[0]) for arrows in (first, second)}
+    assert len(colours) == 2
+
+
+def test_switching_shows_the_run_between_its_ends():
+    valve = small_valve()
+    start = small_run().equilibrium.state
+    run = sv.evolve(valve, start, sv.symmetric(1.0), 2.0, dt=0.05, save_every=5)
+    first, last, below = sv.plot.switching(valve, run, start)
+    for k, name in enumerate("xyz"):
+        (line,) = lines(below, sv.plot.COMPONENTS[name], "-")
+        assert np.array_equal(line.get_ydata(), run.observables["magnetization"][:, 1, k])
+    for ax, spins in ((first, start.spins), (last, run.state.spins)):
+        assert np.array_equal(ax.collections[1].U, spins[1:, 0])
+    assert first.get_title() == "$t = 0$" and last.get_title() == "$t = 2$"
