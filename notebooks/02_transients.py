@@ -67,7 +67,7 @@ for ax, (j_sd, valve) in zip(axes, valves.items(), strict=True):
         f"period {period:.0f}; mean over one period minus the steady value: "
         + ", ".join(f"{np.interp(at, *centred[j_sd]):+.4f} at t = {at:.0f}" for at in (250, 500, 1000, 1500))
     )
-axes[0].legend(ncols=3, loc="lower right")
+axes[0].legend(ncols=3, loc="center right")
 axes[-1].set_xlabel(sv.plot.TIME)
 
 # %% [markdown]
