@@ -74,12 +74,14 @@ def shoot(
     """u from multiple shooting of one trace under ``model`` (u -> valve, bias), for a polish to start from.
 
     The first starts of the segments come from the data where these are whole magnetisations, and else from the run at
-    ``u``. Steps in u of more than a half are shortened, the corrections of the states with them.
+    ``u``. Starts from the data are kept, their segments fitted on their own, until u comes to rest; then the defects
+    are closed. Steps in u of more than a half are shortened, the corrections of the states with them.
     """
     states = _first_starts(trace, *model(u))
     sweep = eqx.filter_jit(partial(_sweep, trace, model))
+    closed = jnp.asarray(0.0 if _whole(trace) else 1.0)
     for number in range(1, most + 1):
-        residuals, jacobian, corrections, defect = sweep(u, states)
+        residuals, jacobian, corrections, defect = sweep(u, states, closed)
         known, slope = prior(u), jax.jacfwd(prior)(u)
         rows, values = np.concatenate([jacobian, slope]), np.concatenate([residuals, known])
         if not np.all(np.isfinite(rows)) or not np.all(np.isfinite(values)):
@@ -89,8 +91,10 @@ def shoot(
         u = u + length * step
         states = _moved(states, corrections, length * np.append(step, 1.0))
         report("shooting", number, float(values @ values) / 2, np.asarray(u))
-        if np.abs(step).max() < 1e-4 and float(defect) < 1e-4:
+        if closed and np.abs(step).max() < 1e-4 and float(defect) < 1e-4:
             break
+        if np.abs(step).max() < 0.02 or number == most // 2:
+            closed = jnp.ones(())
     return u
 
 
@@ -101,9 +105,10 @@ def _moved(states: State, corrections: State, lengths: np.ndarray) -> State:
     return eqx.tree_at(lambda s: s.spins, states, spins)
 
 
-def _sweep(trace: Trace, model, u: Array, states: State) -> tuple[Array, Array, State, Array]:
+def _sweep(trace: Trace, model, u: Array, states: State, closed: Array) -> tuple[Array, Array, State, Array]:
     """Residuals with the defects closed to first order, their derivatives, the tangents (S, D) of the segments' starts
-    but the first, (segments - 1, n + 1, ...), and the largest defect of a spin."""
+    but the first, (segments - 1, n + 1, ...), and the largest defect of a spin. With ``closed`` = 0 instead of 1 the
+    segments are left on their own: no tangents at their starts."""
     n, count = len(u), trace.segments
     steps = trace.stride * (len(trace.t) // count)
     along = jnp.concatenate([jnp.eye(n), jnp.zeros((1, n))])
@@ -123,7 +128,7 @@ def _sweep(trace: Trace, model, u: Array, states: State) -> tuple[Array, Array, 
         move = lambda du, ds: jax.jvp(run, (u, state), (du, ds))
         (end, seen), (tangents, slopes) = jax.vmap(move, out_axes=(None, 0))(along, tangents)
         defect = jax.tree.map(jnp.subtract, end, following)
-        tangents = jax.tree.map(lambda t, d: t.at[-1].add(d), tangents, defect)
+        tangents = jax.tree.map(lambda t, d: closed * t.at[-1].add(d), tangents, defect)
         return tangents, (seen + slopes[-1], slopes[:-1], tangents, jnp.max(jnp.abs(defect.spins)))
 
     numbers = jnp.arange(count)
@@ -139,7 +144,7 @@ def _first_starts(trace: Trace, valve: SpinValve, bias) -> State:
     start = trace.first_state(valve)
     each = len(trace.t) // trace.segments
     cuts = each * np.arange(1, trace.segments)
-    if trace.observable == "magnetization":
+    if _whole(trace):
         states = [_from_data(trace, valve, bias, start, int(k) - 1) for k in cuts]
     else:
         states = []
@@ -147,6 +152,11 @@ def _first_starts(trace: Trace, valve: SpinValve, bias) -> State:
             start = trace.run(valve, bias, start, int(trace.steps[k - each] - trace.stride), each * trace.stride).state
             states.append(start)
     return jax.tree.map(lambda *parts: jnp.stack(parts), *states)
+
+
+def _whole(trace: Trace) -> bool:
+    """Whether the data are whole magnetisations, with which segments can begin."""
+    return trace.observable == "magnetization"
 
 
 def _from_data(trace: Trace, valve: SpinValve, bias, start: State, k: int) -> State:
