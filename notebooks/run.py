@@ -25,8 +25,8 @@ def execute(script: Path) -> Path:
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
     place = {"metadata": {"path": str(FOLDER)}}
-    client = NotebookClient(notebook, timeout=7200, kernel_name="python3", record_timing=False, resources=place)
-    client.execute(extra_arguments=QUIET)
+    options = dict(kernel_name="python3", record_timing=False, resources=place, extra_arguments=QUIET)
+    NotebookClient(notebook, timeout=7200, **options).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
