@@ -42,6 +42,7 @@ if __name__ == "__main__":
     rest = tilt_and_charge(valve, None)[0]
     found = design(valve, rest + 0.2, progress=lambda p: print(f"{p.step:3d}  loss {p.loss:.6f}"))
     print(found)
-    print("rest, tilt and charge of the pulse:", rest, *tilt_and_charge(found.valve, found.bias))
+    print("tilt at rest:", rest, "; tilt and charge of the pulse:", *tilt_and_charge(found.valve, found.bias))
+    flat = jax.jit(lambda voltage: tilt_and_charge(valve, sv.symmetric(voltage)))
     for voltage in (0.25, 0.5, 1.0, 2.0, 3.0):
-        print(f"constant V = {voltage}: tilt and charge", *tilt_and_charge(valve, sv.symmetric(voltage)))
+        print(f"constant V = {voltage}: tilt and charge", *flat(voltage))

@@ -79,7 +79,7 @@ def shoot(
     """
     states = _first_starts(trace, *model(u))
     sweep = eqx.filter_jit(partial(_sweep, trace, model))
-    closed = jnp.asarray(0.0 if _whole(trace) else 1.0)
+    closed = jnp.zeros(()) if _whole(trace) else jnp.ones(())
     for number in range(1, most + 1):
         residuals, jacobian, corrections, defect = sweep(u, states, closed)
         known, slope = prior(u), jax.jacfwd(prior)(u)
