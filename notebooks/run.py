@@ -24,9 +24,15 @@ def execute(script: Path) -> Path:
     notebook = jupytext.read(script)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
-    place = {"metadata": {"path": str(FOLDER)}}
-    client = NotebookClient(notebook, timeout=7200, kernel_name="python3", record_timing=False, resources=place)
-    client.execute(extra_arguments=QUIET)
+    client = NotebookClient(
+        notebook,
+        timeout=7200,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=QUIET,
+        resources={"metadata": {"path": str(FOLDER)}},
+    )
+    client.execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
