@@ -9,9 +9,11 @@ t = 1, 2, ... 50. Times are the least of several rounds taken in turns, without 
 
 import os
 import platform
-import resource
+import subprocess
+import sys
 import time
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -49,8 +51,8 @@ def svjax_run(poles, method, dt, dtype="float64", duration=TIME, every=None):
     return lambda: sv.evolve(valve, state, MU, duration, dt=dt, method=method, save_every=every).observables
 
 
-def svjax_batch(poles, method, dt, count, duration=10.0):
-    valve = papers_valve(poles)
+def svjax_batch(poles, method, dt, count, dtype="float64", duration=10.0):
+    valve = papers_valve(poles, dtype)
     state = sv.stationary(valve, SPINS)
     every = round(1 / dt)
     one = lambda v: (
@@ -60,20 +62,24 @@ def svjax_batch(poles, method, dt, count, duration=10.0):
     return lambda: batch(voltages)
 
 
-def textbook_run(duration):
-    """Few steps of the textbook, and its observables at t = 1, 2, ..."""
-    valve = papers_valve(sv.pade_poles(30))
-    book, state = Textbook(valve), sv.stationary(valve, SPINS)
-    full = book.start(state)
-    started = time.perf_counter()
-    for _ in range(round(duration / 0.02)):
-        full = book.step(full, MU, 0.02)
-    seconds = time.perf_counter() - started
-    rows = valve.lattice.contact_rows
-    columns = [full[1][lead, pole][:, rows[lead]] for lead in range(2) for pole in range(30)]
-    return seconds / duration, default_observables(
-        valve, sv.State(*map(jnp.asarray, (full[0], np.concatenate(columns, 1), full[2])))
-    )
+class TextbookRun:
+    """The textbook, a few steps at a time; `observables` are those after the steps so far."""
+
+    def __init__(self):
+        self.valve = papers_valve(sv.pade_poles(30))
+        self.book, self.steps = Textbook(self.valve), 0
+        self.full = self.book.start(sv.stationary(self.valve, SPINS))
+
+    def __call__(self, steps=10):
+        for _ in range(steps):
+            self.full = self.book.step(self.full, MU, 0.02)
+        self.steps += steps
+
+    def observables(self):
+        rows = self.valve.lattice.contact_rows
+        columns = [self.full[1][:, lead, pole, rows[lead]] for lead in range(2) for pole in range(30)]
+        state = sv.State(*map(jnp.asarray, (self.full[0], np.concatenate(columns, 1), self.full[2])))
+        return default_observables(self.valve, state)
 
 
 def dense_run(duration):
@@ -95,19 +101,16 @@ def memory(poles, method, dt, dtype="float64"):
 
 def textbook_memory():
     valve = papers_valve(sv.pade_poles(30))
-    book = Textbook(valve)
-    start = book.start(sv.stationary(valve, SPINS))
+    book, state = Textbook(valve), sv.stationary(valve, SPINS)
     tracemalloc.start()
-    book.step(start, MU, 0.02)
-    return tracemalloc.get_traced_memory()[1] + sum(part.nbytes for part in start)
+    book.step(book.start(state), MU, 0.02)
+    return tracemalloc.get_traced_memory()[1]
 
 
 def curves(reference):
     """Time and error of every method at several steps and numbers of poles."""
-    cases = [
-        ("rk38", "Pade", n, dt) for n, dt in ((20, 0.08), (20, 0.05), (30, 0.04), (30, 0.02), (40, 0.02), (60, 0.01))
-    ]
-    cases += [("rk38", "optimised", n, dt) for n, dt in ((6, 0.05), (7, 0.04), (8, 0.02), (10, 0.01))]
+    cases = [("rk38", "Pade", n, dt) for n, dt in ((20, 0.08), (20, 0.05), (30, 0.04), (30, 0.02), (40, 0.02))]
+    cases += [("rk38", "optimised", n, dt) for n, dt in ((6, 0.05), (7, 0.04), (8, 0.02))]
     cases += [("etd", "optimised", n, dt) for n in (6, 8, 10) for dt in (0.2, 0.1, 0.05)] + [("etd", "Pade", 30, 0.1)]
     make = {"Pade": sv.pade_poles, "optimised": sv.optimized_poles}
     lines = [
@@ -140,26 +143,28 @@ def report(reference):
         "svjax, rk38, 30 Pade poles, dt = 0.02, float32": (sv.pade_poles(30), "rk38", 0.02, "float32"),
     }
     rows = {name: svjax_run(*setting) for name, setting in settings.items()}
-    others = {
-        f"svjax, etd, 8 optimised poles, dt = 0.1, batch of {n}": svjax_batch(
-            sv.optimized_poles(8), "etd", 0.1, n, 10.0
-        )
-        for n in (1, 8, 64)
-    } | {"dense JAX, straight-line rk38, 30 Pade poles, dt = 0.02": dense_run(2.0)}
+    batches = {}
+    for dtype, label in (("float64", ""), ("float32", "float32, ")):
+        for n in (1, 8, 64):
+            name = f"svjax, etd, 8 optimised poles, dt = 0.1, {label}batch of {n}"
+            batches[name] = svjax_batch(sv.optimized_poles(8), "etd", 0.1, n, dtype)
+    dense = "dense JAX, straight-line rk38, 30 Pade poles, dt = 0.02"
+    book_name = "textbook: NumPy, full Pi, dense H, rk38, 30 Pade poles, dt = 0.02"
     wrong = {name: "{:.1e} | {:.1e}".format(*errors(run(), reference)) for name, run in rows.items()}
     size = {name: f"{memory(*setting) / 1e6:.1f} MB" for name, setting in settings.items()}
-    times = {name: value / TIME for name, value in in_turns(rows, rounds=3).items()}
-    for name, value in in_turns(others, rounds=2).items():
-        times[name] = value / (10.0 * int(name.split()[-1]) if "batch" in name else 2.0)
-    book, end = textbook_run(2.0)
+    book = TextbookRun()
+    lasts = dict.fromkeys(rows, TIME) | {book_name: 0.2, dense: 0.2}
+    lasts |= {name: 10.0 * int(name.split()[-1]) for name in batches}
+    programs = rows | {dense: dense_run(0.2), book_name: book}
+    times = in_turns(programs, rounds=5) | in_turns(batches, rounds=2)
+    times = {name: value / lasts[name] for name, value in times.items()}
+    book(100 - book.steps)
     valve = papers_valve(sv.pade_poles(30))
     started = time.perf_counter()
     states = scipy_run(valve, sv.stationary(valve, SPINS), MU, [2.0], rtol=1e-7, atol=1e-9)
     scipy_name = "SciPy DOP853 on svjax's right-hand side, 30 Pade poles, rtol 1e-7"
     times[scipy_name] = (time.perf_counter() - started) / 2.0
-    book_name = "textbook: NumPy, full Pi, dense H, rk38, 30 Pade poles, dt = 0.02"
-    times[book_name] = book
-    at_two = {scipy_name: default_observables(valve, states[-1]), book_name: end}
+    at_two = {scipy_name: default_observables(valve, states[-1]), book_name: book.observables()}
     wrong |= {
         name: "{:.1e} | {:.1e} (at t = 2)".format(*errors(found, at(reference, 2))) for name, found in at_two.items()
     }
@@ -170,7 +175,7 @@ def report(reference):
     ]
     for name, value in times.items():
         found = f"{wrong.get(name, ' | ')} | {size.get(name, '')}"
-        lines.append(f"| {name} | {book / value:.0f} | {1e3 * value:.2f} | {found} |")
+        lines.append(f"| {name} | {times[book_name] / value:.0f} | {1e3 * value:.2f} | {found} |")
     return [*lines, "| tkwant, frozen spins | not measured: it is not on the package index | | | | |"]
 
 
@@ -185,11 +190,20 @@ def larger_cases():
     )  # fmt: skip
     start = sv.stationary(small, sv.aligned_spins(small))
     run = lambda: sv.evolve(small, start, MU, 80.0, dt=0.1, method="etd", save_every=10).observables
-    times = in_turns({"rhs": lambda: rhs(state), "six": run}, rounds=5)
+    times = in_turns({"rhs": lambda: rhs(state), "six": run}, rounds=10)
     return [
-        f"- One right-hand side at 10x20 sites (dimension 400), 2 leads, 20 poles: {1e3 * times['rhs']:.1f} ms.",
-        f"- Six spins on 3x2 sites, t = 80, etd, dt = 0.1: {times['six']:.3f} s after compilation.",
+        f"- On one core, one right-hand side, 10x20 sites (2N = 400), 2 leads, 20 poles: {1e3 * times['rhs']:.1f} ms.",
+        f"- On one core, six spins on 3x2 sites, t = 80, etd, dt = 0.1: {times['six']:.3f} s after compilation.",
     ]
+
+
+def on_one_core(part):
+    """What ``compare.py part`` prints when it may use one core only."""
+    alone = partial(os.sched_setaffinity, 0, {min(os.sched_getaffinity(0))})
+    found = subprocess.run(
+        [sys.executable, __file__, part], preexec_fn=alone, capture_output=True, text=True, check=True
+    )
+    return found.stdout.splitlines()
 
 
 def gradients():
@@ -219,58 +233,80 @@ def gradients():
     ]
 
 
+def step_time(length=12, width=4, poles=8, voltages=1):
+    """Seconds for a step of etd, for all voltages together."""
+    valve = sv.SpinValve.square(length, width, length // 3, length // 3, j_sd=2.0, poles=sv.optimized_poles(poles))
+    dim, columns = valve.lattice.dim, poles * 4 * width
+    state = sv.State(jnp.eye(dim, dtype=complex) / 2, jnp.zeros((dim, columns), complex), sv.aligned_spins(valve))
+    run = lambda v: (
+        sv.evolve(valve, state, sv.symmetric(v), 2.0, dt=0.1, method="etd", save_every=20, start_step=1).state
+    )
+    batch, levels = jax.jit(jax.vmap(run)), jnp.linspace(0.5, 1.5, voltages)
+    return in_turns({"run": lambda: batch(levels)}, rounds=3)["run"] / 20
+
+
 def scaling():
-    """Time of a step against sites and poles, with fitted exponents."""
-    cost = {}
-    for length, width in ((12, 4), (24, 4), (24, 10), (40, 25)):
-        valve = sv.SpinValve.square(length, width, length // 3, length // 3, j_sd=2.0, poles=sv.optimized_poles(8))
-        dim, columns = valve.lattice.dim, 8 * 4 * width
-        state = sv.State(jnp.eye(dim, dtype=complex) / 2, jnp.zeros((dim, columns), complex), sv.aligned_spins(valve))
-        program = lambda v=valve, s=state: (
-            sv.evolve(v, s, MU, 2.0, dt=0.1, method="etd", save_every=20, start_step=1).state
-        )
-        cost[length * width] = in_turns({"run": program}, rounds=2)["run"] / 20
-    sites = np.log(list(cost))
-    exponent = np.polyfit(sites, np.log(list(cost.values())), 1)[0]
-    listed = ", ".join(f"{n} sites {1e3 * value:.2f} ms" for n, value in cost.items())
-    return [f"- A step of etd with 8 poles: {listed}; it grows as sites^{exponent:.2f}."]
+    """Time of a step against sites, poles and voltages, with fitted exponents."""
+    shapes = {48: (12, 4), 96: (24, 4), 240: (24, 10), 1000: (40, 25)}
+    cases = {
+        "sites, 8 poles": {sites: step_time(*shape) for sites, shape in shapes.items()},
+        "poles, 48 sites": {n: step_time(poles=n) for n in (6, 8, 12, 16, 24)},
+        "voltages, 48 sites, 8 poles": {n: step_time(voltages=n) for n in (1, 4, 16, 64)},
+    }
+    lines = []
+    for name, cost in cases.items():
+        exponent = np.polyfit(np.log(list(cost)), np.log(list(cost.values())), 1)[0]
+        listed = ", ".join(f"{n}: {1e3 * value:.2f} ms" for n, value in cost.items())
+        lines.append(f"- A step of etd by the number of {name}: {listed}; it grows as the power {exponent:.2f}.")
+    return lines
+
+
+def alternatives():
+    """What other ways to take a step could gain at most, from the cost of their parts."""
+    valve = papers_valve(sv.optimized_poles(8))
+    matrix = sv.effective_hamiltonian(valve, SPINS)
+    squared = jax.jit(lambda a: jax.lax.fori_loop(0, 50, lambda _, x: x @ a / 3, a))
+    product, step = in_turns({"run": lambda: squared(matrix)}, rounds=10)["run"] / 50, step_time()
+    limit = sv.stability_limit(valve, sv.symmetric(1.0), method="etd")
+    rates = np.sort(np.asarray(valve.poles.xi)) * 0.025
+    return [
+        f"- Commutator-free Magnus: an exponential of H_eff takes about 12 products of dimension {len(matrix)} and its "
+        f"use 4. One takes {1e3 * product:.2f} ms, all as long as {16 * product / step:.0f} steps of etd.",
+        f"- A step-size controller: the band limits the step to {limit:.2f}, {limit / 0.1:.1f} times the recommended "
+        "one. That is the most it could gain, before its error estimate is paid for.",
+        f"- Fast poles followed adiabatically: the two fastest of 8 decay with {rates[-2]:.0f} and {rates[-1]:.0f}; "
+        f"without them a step takes {step_time(poles=6) / step:.2f} of its time, and loses its order.",
+    ]
 
 
 def main():
-    reference = svjax_run(sv.optimized_poles(14), "etd", 0.01)()
-    table = report(reference)
-    body = [
-        "# Results",
-        "",
-        f"Measured by `python benchmarks/compare.py` on {platform.processor() or platform.machine()}, "
-        f"{len(os.sched_getaffinity(0))} cores, {jax.default_backend()}; jax {jax.__version__}, "
-        f"numpy {np.__version__}, scipy {scipy.__version__}, Python {platform.python_version()}.",
-        "",
-        "The 12x4 valve, J_sd = 2, quenched from equilibrium to symmetric V = 1, t <= 50, saves at t = 1, 2, ...",
-        "",
-        *table,
-        "",
-        "Batches: time per voltage. GPU: not measured.",
-        "",
-        "## Time against error",
-        "",
-        *curves(reference),
-        "",
-        "## Other sizes",
-        "",
-        *larger_cases(),
-        *scaling(),
-        "",
-        "## Derivatives",
-        "",
-        *gradients(),
-        "",
-        f"Peak memory of the whole comparison: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB.",
-        "",
-    ]
-    Path(__file__).with_name("RESULTS.md").write_text("\n".join(body))
-    print("\n".join(body))
+    reference = svjax_run(sv.optimized_poles(28), "etd", 0.01)()
+    head = f"""# Results
+
+Measured by `python benchmarks/compare.py` on {platform.processor() or platform.machine()}, \
+{len(os.sched_getaffinity(0))} cores, {jax.default_backend()}; jax {jax.__version__}, numpy {np.__version__}, \
+scipy {scipy.__version__}, Python {platform.python_version()}.
+
+The 12x4 valve, J_sd = 2, quenched from equilibrium to symmetric V = 1, t <= 50, saves at t = 1, 2, ... Errors are those
+against 28 optimised poles and dt = 0.01. Batches: time per voltage. GPU: not measured.
+"""
+    sections = {
+        "": report,
+        "Time against error": curves,
+        "Other sizes": lambda _: on_one_core("larger"),
+        "Scaling": lambda _: scaling(),
+        "Considered and left out": lambda _: alternatives(),
+        "Derivatives": lambda _: gradients(),
+    }
+    parts = [head]
+    for title, measure in sections.items():
+        parts += [f"## {title}\n"] * bool(title) + ["\n".join(measure(reference)) + "\n"]
+        Path(__file__).with_name("RESULTS.md").write_text("\n".join(parts))
+        print(parts[-1], flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["larger"]:
+        print("\n".join(larger_cases()))
+    else:
+        main()

@@ -36,33 +36,37 @@ class Textbook:
         self.neighbours, self.field = neighbours, np.array(valve.field)
         temperature = np.array(valve.temperature)[:, None]
         self.decay = np.array(valve.poles.xi) * temperature
-        self.source = -1j * (np.array(valve.poles.eta) * temperature)[..., None, None] * self.gamma[:, None]
+        source = -1j * (np.array(valve.poles.eta) * temperature)[..., None, None] * self.gamma[:, None]
+        self.source = np.ascontiguousarray(np.moveaxis(source, 2, 0))
         self.pauli = np.array(PAULI, complex)
 
     def start(self, state):
-        """The library's state with Pi as full matrices."""
+        """The library's state with Pi as full matrices, (2N, leads, poles, 2N) so that H Pi is one product in BLAS."""
         leads, poles = self.decay.shape
-        pi = np.zeros((leads, poles, self.dim, self.dim), complex)
+        pi = np.zeros((self.dim, leads, poles, self.dim), complex)
         columns, at = np.array(state.pi), 0
         for lead in range(leads):
             rows = np.flatnonzero(np.diagonal(self.gamma[lead]))
             for pole in range(poles):
-                pi[lead, pole][:, rows] = columns[:, at : at + len(rows)]
+                pi[:, lead, pole, rows] = columns[:, at : at + len(rows)]
                 at += len(rows)
+        self.work, self.point, *self.slopes = (np.empty_like(pi) for _ in range(6))
         return np.array(state.rho), pi, np.array(state.spins)
 
-    def derivative(self, state, mu):
+    def derivative(self, state, mu, out):
+        """The slope of every part; that of Pi is written to ``out``, because allocation costs as much as arithmetic."""
         rho, pi, spins = state
         h = self.bare.copy()
         blocks = self.j_sd / 2 * np.einsum("na,ast->nst", spins, self.pauli)
         for site, block in zip(self.sites, blocks, strict=True):
             h[2 * site : 2 * site + 2, 2 * site : 2 * site + 2] += block
-        total = pi.sum((0, 1)) + 0.25 * (self.gamma.sum(0) - 2 * rho @ self.gamma.sum(0))
+        total = pi.sum((1, 2)) + 0.25 * (self.gamma.sum(0) - 2 * rho @ self.gamma.sum(0))
         d_rho = -1j * (h @ rho - rho @ h) + total + total.conj().T
-        chi = (np.array(mu)[:, None] + 1j * self.decay)[..., None, None]
-        wide = (h - self.half_width) @ np.moveaxis(pi, 2, 0).reshape(self.dim, -1)  # one large BLAS product
-        wide = np.moveaxis(wide.reshape(self.dim, *pi.shape[:2], self.dim), 0, 2)
-        d_pi = self.source - 1j * (wide - chi * pi)
+        chi = (np.array(mu)[:, None] + 1j * self.decay)[..., None]
+        d_pi = np.matmul(-1j * (h - self.half_width), pi.reshape(self.dim, -1), out=out.reshape(self.dim, -1))
+        d_pi = d_pi.reshape(pi.shape)
+        d_pi += np.multiply(1j * chi, pi, out=self.work)
+        d_pi += self.source
         up = 2 * self.sites
         flip = rho[up, up + 1]
         density = np.stack([flip.real, -flip.imag, (rho[up, up] - rho[up + 1, up + 1]).real / 2], 1)
@@ -71,12 +75,21 @@ class Textbook:
         return d_rho, d_pi, np.cross(spins, field)
 
     def step(self, state, mu, dt):
-        add = lambda *terms: tuple(y + sum(c * k[i] for c, k in terms) for i, y in enumerate(state))
-        k1 = self.derivative(state, mu)
-        k2 = self.derivative(add((dt / 3, k1)), mu)
-        k3 = self.derivative(add((-dt / 3, k1), (dt, k2)), mu)
-        k4 = self.derivative(add((dt, k1), (-dt, k2), (dt, k3)), mu)
-        return add((dt / 8, k1), (3 * dt / 8, k2), (3 * dt / 8, k3), (dt / 8, k4))
+        """One step; the Pi of ``state`` is overwritten."""
+
+        def add(into, *terms):
+            np.copyto(into, state[1])
+            for c, k in terms:
+                into += np.multiply(c, k[1], out=self.work)
+            rho, spins = (state[i] + sum(c * k[i] for c, k in terms) for i in (0, 2))
+            return rho, into, spins
+
+        slope = lambda number, y: self.derivative(y, mu, self.slopes[number])
+        k1 = slope(0, state)
+        k2 = slope(1, add(self.point, (dt / 3, k1)))
+        k3 = slope(2, add(self.point, (-dt / 3, k1), (dt, k2)))
+        k4 = slope(3, add(self.point, (dt, k1), (-dt, k2), (dt, k3)))
+        return add(state[1], (dt / 8, k1), (3 * dt / 8, k2), (3 * dt / 8, k3), (dt / 8, k4))
 
 
 def dense_derivative(valve, state, mu):

@@ -24,15 +24,9 @@ def execute(script: Path) -> Path:
     notebook = jupytext.read(script)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
-    client = NotebookClient(
-        notebook,
-        timeout=7200,
-        kernel_name="python3",
-        record_timing=False,
-        extra_arguments=QUIET,
-        resources={"metadata": {"path": str(FOLDER)}},
-    )
-    client.execute()
+    place = {"metadata": {"path": str(FOLDER)}}
+    options = dict(kernel_name="python3", record_timing=False, resources=place, extra_arguments=QUIET)
+    NotebookClient(notebook, timeout=7200, **options).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):

@@ -9,6 +9,7 @@ from svjax.bias import (
     Oscillating as Oscillating,
     Pulse as Pulse,
     VoltageDrop as VoltageDrop,
+    Waveform as Waveform,
     asymmetric as asymmetric,
     symmetric as symmetric,
 )
@@ -32,6 +33,9 @@ from svjax.exchange import (
     effective_coupling as effective_coupling,
     exchange_coupling as exchange_coupling,
 )
+from svjax.fit import fit as fit
+from svjax.fitted import Fit as Fit, FitProgress as FitProgress
+from svjax.free import Free as Free
 from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.landauer import (
     conductance as conductance,
@@ -49,6 +53,12 @@ from svjax.macrospin import (
     solve_macrospin as solve_macrospin,
 )
 from svjax.macrospin_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
+from svjax.macrospin_torques import (
+    TorqueFit as TorqueFit,
+    fit_torques as fit_torques,
+    macrospin_modes as macrospin_modes,
+    micromagnetic_parameters as micromagnetic_parameters,
+)
 from svjax.march import (
     DivergedRun as DivergedRun,
     Interrupted as Interrupted,
@@ -81,6 +91,7 @@ from svjax.poles import (
     pade_poles as pade_poles,
     poles_for as poles_for,
 )
+from svjax.processes import join_processes as join_processes
 from svjax.protocol import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
 from svjax.relaxation import (
     Modes as Modes,
@@ -101,12 +112,16 @@ from svjax.spectrum import (
 )
 from svjax.steady import ConvergenceError as ConvergenceError, steady_state as steady_state
 from svjax.steps import stability_limit as stability_limit, suggest_dt as suggest_dt
+from svjax.targets import SteadyCurve as SteadyCurve, Trace as Trace
+from svjax.tasks import ModesTask as ModesTask, RunTask as RunTask, SteadyTask as SteadyTask
 from svjax.units import Units as Units
 from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
 
 if TYPE_CHECKING:
     from svjax import plot as plot
     from svjax.curve import steady_curve as steady_curve
+    from svjax.netcdf import to_netcdf as to_netcdf
+    from svjax.resumption import resume as resume
     from svjax.storage import (
         RunWriter as RunWriter,
         load_bias as load_bias,
@@ -118,8 +133,18 @@ if TYPE_CHECKING:
         save_run as save_run,
         store_convergence as store_convergence,
     )
+    from svjax.sweep_store import open_sweep as open_sweep
+    from svjax.sweeps import SweepProgress as SweepProgress, sweep as sweep
 
-_ON_DEMAND = {"plot": "", "steady_curve": "curve"} | dict.fromkeys(
+_ON_DEMAND = {
+    "plot": "",
+    "steady_curve": "curve",
+    "resume": "resumption",
+    "sweep": "sweeps",
+    "SweepProgress": "sweeps",
+    "open_sweep": "sweep_store",
+    "to_netcdf": "netcdf",
+} | dict.fromkeys(
     (
         "RunWriter",
         "load_bias",

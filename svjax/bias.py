@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from svjax.shapes import Numbers, known, real_array
@@ -42,6 +43,18 @@ def symmetric(voltage: Numbers) -> VoltageDrop:
 def asymmetric(voltage: Numbers) -> VoltageDrop:
     """The asymmetric voltage drop of the paper's Sec. III B: mu_left = V', mu_right = 0."""
     return VoltageDrop(real_array(voltage), (1.0, 0.0))
+
+
+class Waveform(eqx.Module):
+    """mu_l(t) = V(t) shape_l for two leads, V(t) by straight lines between ``voltages`` (n,) at ``times`` (n,), and
+    constant before and after: a pulse of any shape, each of whose voltages can be a free parameter."""
+
+    times: Float[Array, "n"] = eqx.field(converter=real_array)
+    voltages: Float[Array, "n"] = eqx.field(converter=real_array)
+    shape: tuple[float, float] = eqx.field(static=True, default=(0.5, -0.5))
+
+    def __call__(self, t):
+        return jnp.interp(t, self.times, self.voltages) * jnp.array(self.shape)
 
 
 class Pulse(eqx.Module):
@@ -80,6 +93,6 @@ def as_bias(bias: Bias | Numbers | None, n_leads: int) -> Bias:
         raise ValueError(
             f"Argument `bias` must give one level for each of the {n_leads} leads, but has shape {levels.shape}."
         )
-    if known(levels) and not bool(jnp.all(jnp.isfinite(levels))):
+    if known(levels) and not np.all(np.isfinite(levels)):
         raise ValueError(f"Argument `bias` must be finite, but is {levels} at t = 0.")
     return bias

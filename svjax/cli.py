@@ -1,33 +1,56 @@
-"""The command line: `svjax run`, `svjax steady` and `svjax info`. Heavy imports wait until they are needed."""
+"""The command line: `svjax run`, `steady`, `sweep`, `resume` and `info`. Heavy imports wait until they are needed."""
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from svjax.options import RunOptions, SteadyOptions, toml_arguments
+from svjax.bars import Bar, clock
+from svjax.options import RunOptions, ShapeOptions, SteadyOptions, toml_arguments
+from svjax.sweep_options import SweepOptions
 
 if TYPE_CHECKING:
-    from svjax.march import Progress
+    from svjax.march import Run
 
 BAD_INPUT, DIVERGED, INTERRUPTED = 2, 1, 130
 
 
 @dataclass(frozen=True)
-class InfoOptions:
-    """Print what is in a run: its parameters, its ends, its convergence; also of one that is running or was stopped."""
+class ResumeOptions:
+    """Continue a run or a sweep that was stopped from its last checkpoint, to the same end."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run."""
+    """The folder of the run or the sweep."""
+    coordinator: str | None = None
+    """Address host:port of process 0, where several processes share a sweep without SLURM."""
+    rank: int | None = None
+    """Number of this process, from 0 on."""
+    processes: int | None = None
+    """Number of all processes."""
+
+
+@dataclass(frozen=True)
+class InfoOptions:
+    """Print what is in a run or a sweep: parameters, ends, convergence; also of one that runs or was stopped."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of the run or the sweep."""
     gamma_ev: float | None = None
     """The hopping gamma, to add fs, eV, tesla, microampere and kelvin [eV]."""
 
 
-COMMANDS = {"run": RunOptions, "steady": SteadyOptions, "info": InfoOptions}
+Options = RunOptions | SteadyOptions | SweepOptions | ResumeOptions | InfoOptions
+COMMANDS = {
+    "run": RunOptions,
+    "steady": SteadyOptions,
+    "sweep": SweepOptions,
+    "resume": ResumeOptions,
+    "info": InfoOptions,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,14 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = _parse(arguments)
-        if isinstance(options, InfoOptions):
-            return _info(options)
-        if options.config is not None:
+        if isinstance(options, ShapeOptions) and options.config is not None:
             kind, name = type(options), f"svjax {arguments[0]}"
-            words = toml_arguments(options.config, kind)
+            words = toml_arguments(options.config, kind, name)
             default = tyro.cli(kind, args=words, prog=f"{name} {options.config}")
             options = tyro.cli(kind, args=arguments[1:], default=default, prog=name)
-        return _run(options) if isinstance(options, RunOptions) else _steady(options)
+        return _do(options)
     except (ValueError, OSError) as error:
         print(f"svjax: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -51,24 +72,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parse(arguments: list[str]) -> RunOptions | SteadyOptions | InfoOptions:
+def _parse(arguments: list[str]) -> Options:
     description = "The nonequilibrium dynamics of spin valves, electrons and spins together."
     return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog="svjax", description=description)
 
 
-def _run(options: RunOptions) -> int:
+def _do(options: Options) -> int:
+    if isinstance(options, InfoOptions):
+        return _info(options)
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from svjax import convergence, describe, march, protocol, storage
+    if isinstance(options, SweepOptions | ResumeOptions):
+        from svjax import processes
 
-    started, status = time.monotonic(), 0
+        if options.coordinator is not None or processes.in_slurm_job():
+            processes.join_processes(options.coordinator, options.rank, options.processes)
+    if isinstance(options, RunOptions):
+        return _run(options)
+    if isinstance(options, SteadyOptions):
+        return _steady(options)
+    return _sweep(options) if isinstance(options, SweepOptions) else _resume(options)
+
+
+def _run(options: RunOptions) -> int:
+    from svjax import observables, protocol, storage
+
     folder = options.folder()
     valve, bias = options.valve(), options.bias()
     earlier = None if options.equilibrium is None else storage.open_run(options.equilibrium)
-    bar = _Bar()
-    try:
-        run = protocol.three_stage(
+
+    def work(bar: Bar) -> "Run":
+        return protocol.three_stage(
             valve,
             bias,
             relax=options.relax,
@@ -77,11 +112,24 @@ def _run(options: RunOptions) -> int:
             save_every=options.save_every,
             method=options.method,
             equilibrium=None if earlier is None else storage.load_equilibrium(earlier),
-            progress=bar,
+            observe=observables.Observables(options.observe) if options.observe else None,
+            progress=bar.run,
             writer=storage.RunWriter(folder, overwrite=options.overwrite),
         )
+
+    return _to_the_end(folder, work)
+
+
+def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
+    """Let ``work`` run a run, and show what became of it."""
+    from svjax import convergence, describe, march, plot, storage
+
+    started, status, bar = time.monotonic(), 0, Bar()
+    try:
+        run = work(bar)
         bar.close()
-        storage.store_convergence(folder, convergence.convergence_report(run))
+        if run is not None:
+            storage.store_convergence(folder, convergence.convergence_report(run))
     except march.DivergedRun as error:
         bar.close()
         print(f"svjax: {error}", file=sys.stderr)
@@ -93,38 +141,71 @@ def _run(options: RunOptions) -> int:
     finally:
         bar.close()
     dataset = storage.open_run(folder)
-    pictures = _pictures(folder, dataset)
+    pictures = plot.run_pictures(folder, dataset)
     print(describe.describe(dataset))
-    print(f"\nwrote {folder} and in it {', '.join(pictures)} in {_clock(time.monotonic() - started)}")
+    print(f"\nwrote {folder} and in it {', '.join(pictures)} in {clock(time.monotonic() - started)}")
     return status
 
 
-def _pictures(folder: Path, dataset) -> list[str]:
-    """The pictures that the saved rows allow."""
-    from svjax import plot
+def _sweep(options: SweepOptions) -> int:
+    from svjax import sweeps
 
-    drawn = {}
-    if "magnetization" in dataset and dataset.sizes["layer"] and dataset.sizes["time"] > 1:
-        drawn["magnetization"] = plot.magnetization(dataset, layer=dataset.sizes["layer"] - 1)
-    if "interface_spin_current" in dataset and (dataset["stage"].values == 2).any():
-        drawn["currents"] = plot.currents(dataset)
-    files = [f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
-    for file in files:
-        plot.save(drawn[Path(file).stem], folder / file)
-    return files
+    folder, values, task = options.folder(), options.grid(), options.what()
+    valve, bias = options.valve(), options.bias()
+
+    def work(bar: Bar) -> object:
+        return sweeps.sweep(
+            valve,
+            values,
+            task,
+            bias=bias,
+            zipped=options.zipped,
+            batch=options.batch,
+            out=folder,
+            overwrite=options.overwrite,
+            progress=bar.sweep,
+        )
+
+    return _through(folder, work)
+
+
+def _through(folder: Path, work: Callable[[Bar], object]) -> int:
+    """Let ``work`` run a sweep, and show what became of it."""
+    import jax
+
+    from svjax import describe_sweep
+
+    started, bar = time.monotonic(), Bar()
+    try:
+        work(bar)
+    except KeyboardInterrupt:
+        bar.close()
+        print(f"svjax: interrupted; `svjax resume {folder}` goes on.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        bar.close()
+    if jax.process_index() == 0:
+        print(describe_sweep.describe_sweep(folder))
+        print(f"\nwrote {folder} in {clock(time.monotonic() - started)}")
+    return 0
+
+
+def _resume(options: ResumeOptions) -> int:
+    from svjax import plain, resumption, sweep_layout
+
+    if plain.store_format(options.run) == sweep_layout.FORMAT:
+        return _through(options.run, lambda bar: resumption.resume_sweep(options.run, progress=bar.sweep))
+    return _to_the_end(options.run, lambda bar: resumption.resume_run(options.run, progress=bar.run))
 
 
 def _steady(options: SteadyOptions) -> int:
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
     from tqdm import tqdm
 
-    from svjax import curve, describe, plot, storage
+    from svjax import curve, describe, plot, storage, store
 
     started = time.monotonic()
     folder, voltages = options.folder(), options.voltages()
-    storage.check_target(folder, options.overwrite, curve.FORMAT)
+    store.check_target(folder, options.overwrite, curve.FORMAT)
     quiet = 0.1 if sys.stderr.isatty() else 30.0
     with tqdm(total=len(voltages), unit="voltage", mininterval=quiet, file=sys.stderr) as bar:
 
@@ -139,48 +220,26 @@ def _steady(options: SteadyOptions) -> int:
     for kind in ("png", "pdf"):
         plot.save(axes[0], folder / f"steady.{kind}")
     print(describe.describe_curve(found))
-    print(f"\nwrote {folder} and in it steady.png, steady.pdf in {_clock(time.monotonic() - started)}")
+    print(f"\nwrote {folder} and in it steady.png, steady.pdf in {clock(time.monotonic() - started)}")
     return 0
 
 
 def _info(options: InfoOptions) -> int:
-    from svjax import curve, describe, storage
+    from svjax import curve, describe, describe_sweep, lock, plain, storage, sweep_layout
     from svjax.units import Units
 
     units = None if options.gamma_ev is None else Units(options.gamma_ev)
-    if storage.is_format(options.run, curve.FORMAT):
+    kind = plain.store_format(options.run)
+    if kind == sweep_layout.FORMAT:
+        print(describe_sweep.describe_sweep(options.run, units))
+    elif kind == curve.FORMAT:
         print(describe.describe_curve(storage.open_curve(options.run), units))
     else:
-        print(describe.describe(storage.open_run(options.run), units))
+        run = storage.open_run(options.run)
+        if run.attrs["status"] == "running" and not lock.is_locked(options.run):
+            run = run.assign_attrs(status="stopped", reason=f"`svjax resume {options.run}` goes on.")
+        print(describe.describe(run, units))
     return 0
-
-
-class _Bar:
-    """A progress bar with the stage, elapsed and remaining time; to a file or a pipe it writes a line now and then."""
-
-    def __init__(self):
-        self.bar = None
-
-    def __call__(self, now: "Progress") -> None:
-        from tqdm import tqdm
-
-        if self.bar is None:
-            layout = "{desc} |{bar}| {percentage:3.0f}%{postfix}"
-            quiet = 0.1 if sys.stderr.isatty() else 30.0
-            self.bar = tqdm(total=now.total, bar_format=layout, mininterval=quiet, file=sys.stderr)
-        left = "compiling" if now.remaining == float("inf") else f"{_clock(now.remaining)} left"
-        self.bar.set_description_str(f"stage {now.stage}, t = {now.t:8.1f}", refresh=False)
-        self.bar.set_postfix_str(f"{_clock(now.elapsed)} elapsed, {left}", refresh=False)
-        self.bar.update(now.done - self.bar.n)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def _dataset(valve: SpinValve, voltages: list[float], drop: str, rows: list[dict
     if good is None:
         raise ValueError(f"No voltage has a steady state; at the first: {reasons[0]}")
     variables = {}
-    for name, (dims, units, meaning) in (UNITS | TORQUES).items():
+    for name in good:
+        dims, units, meaning = (UNITS | TORQUES)[name]
         missing = np.full(good[name].shape, np.nan, good[name].dtype)
         values = np.stack([row.get(name, missing) for row in rows])
         variables[name] = (("voltage", *dims), values, {"units": units, "long_name": meaning})

@@ -1,6 +1,7 @@
 """A stored run in words and numbers, for people: in the model's units, or in those of the laboratory."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,33 +16,28 @@ def describe(run: xr.Dataset, units: Units | None = None) -> str:
 
     With ``units`` times, energies, fields, currents and temperatures also appear in fs, eV, tesla, microampere, kelvin.
     """
-    show = _Show(units)
+    show = Show(units)
     valve, bias = json.loads(run.attrs["valve"]), json.loads(run.attrs["bias"])
     t = run["time"].values
     span = f"from t = {show.time(t[0])} to {show.time(t[-1])}" if len(t) else "none"
     lines = [("status", run.attrs["status"] + (f": {run.attrs['reason']}" if run.attrs["reason"] else ""))]
     lines.append(("saves", f"{len(t)} {span}, every {run.attrs['save_every']} steps of {show.time(run.attrs['dt'])}"))
-    lines += _valve_lines(valve, show)
+    lines += valve_lines(valve, show)
     shown = ", ".join(f"{name} = {value}" for name, value in bias.items() if name != "kind")
     lines.append(("bias", f"{bias['kind']}: {shown}"))
     for stage, label in ((1, "before the quench"), (2, "at the end")):
         rows = np.flatnonzero(run["stage"].values == stage)
         if len(rows):
             lines += _row_lines(run.isel(time=int(rows[-1])), label, show)
-    made = [run.attrs[name] for name in ("svjax_version", "jax_version", "python_version", "precision", "device")]
-    lines.append(("made with", "svjax {}, jax {}, python {}, {} on {}".format(*made)))
-    width = max(len(name) for name, _ in lines)
-    text = "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+    text = aligned([*lines, made_with(run.attrs)])
     report = load_convergence(run)
     return text if report is None else f"{text}\n\n{report}"
 
 
 def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
     """A table of steady states along the voltage, and the valve they belong to."""
-    show = _Show(units)
-    lines = _valve_lines(json.loads(curve.attrs["valve"]), show)
-    width = max(len(name) for name, _ in lines)
-    text = [f"{name:<{width}}  {value}" for name, value in lines]
+    show = Show(units)
+    text = [aligned(valve_lines(json.loads(curve.attrs["valve"]), show))]
     factor = 1.0 if units is None else units.microampere_per_current
     time = 1.0 if units is None else units.fs_per_time
     heads = "M_r^x", "M_r^y", "M_r^z", "current" if units is None else "I (uA)", "t_R" if units is None else "t_R (fs)"
@@ -59,7 +55,19 @@ def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
     return "\n".join(text)
 
 
-class _Show:
+def aligned(lines: list[tuple[str, str]]) -> str:
+    """Names and values below each other."""
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+
+
+def made_with(attributes: Mapping[str, Any]) -> tuple[str, str]:
+    """Versions, precision and device of a dataset."""
+    made = [attributes[name] for name in ("svjax_version", "jax_version", "python_version", "precision", "device")]
+    return "made with", "svjax {}, jax {}, python {}, {} on {}".format(*made)
+
+
+class Show:
     """Numbers with their units, laboratory units in brackets where they are known."""
 
     def __init__(self, units: Units | None):
@@ -93,7 +101,7 @@ def numbers(value: Any) -> str:
     return "(" + ", ".join(numbers(part) for part in array) + ")"
 
 
-def _valve_lines(valve: dict[str, Any], show: _Show) -> list[tuple[str, str]]:
+def valve_lines(valve: dict[str, Any], show: Show) -> list[tuple[str, str]]:
     lattice, value = valve["lattice"], valve["parameters"]
     sizes = " + ".join(str(len(layer)) for layer in lattice["layers"]) or "no"
     shape = f"{lattice['n_sites']} sites, {sizes} spins, {len(lattice['contacts'])} leads"
@@ -104,7 +112,7 @@ def _valve_lines(valve: dict[str, Any], show: _Show) -> list[tuple[str, str]]:
     return [*lines, ("temperature", show.temperature(value["temperature"]))]
 
 
-def _row_lines(row: xr.Dataset, label: str, show: _Show) -> list[tuple[str, str]]:
+def _row_lines(row: xr.Dataset, label: str, show: Show) -> list[tuple[str, str]]:
     """The magnetisations and currents of one saved row. Spin currents are spins, which have no ampere."""
     lines = [(label, f"t = {show.time(row['time'].item())}")]
     if "magnetization" in row:

@@ -61,7 +61,7 @@ def check_mu(valve: SpinValve, mu: Numbers | None) -> PerLead:
     mu = jnp.zeros(leads) if mu is None else jnp.asarray(mu)
     if mu.shape != (leads,):
         raise ValueError(f"Argument `mu` must give one level for each of the {leads} leads, but has shape {mu.shape}.")
-    if known(mu) and not bool(jnp.all(jnp.isfinite(mu))):
+    if known(mu) and not np.all(np.isfinite(mu)):
         raise ValueError(f"Argument `mu` must be finite, but is {np.asarray(mu)}.")
     return mu.astype(valve.j_sd.dtype)
 

@@ -48,17 +48,18 @@ def sum_over_poles(lattice: Lattice, pi: Columns) -> list[Complex[Array, "dim co
     ]
 
 
-def rho_derivative(valve: SpinValve, blocks: Array, state: State) -> Matrix:
+def rho_derivative(valve: SpinValve, blocks: Array, state: State, taken: Array | None = None) -> Matrix:
     """Eqs. (4), (8): d rho/dt = -i (H_eff rho - rho H_eff^+) + Gamma/2 + sum_lp (Pi_lp + Pi_lp^+); (3) without leads.
 
     ``blocks`` are the `local_blocks` of H_eff. rho is taken to be Hermitian, and the result is, to the last bit.
 
     The product is computed behind a branch that is always taken. Without it the compiler computes it a second time, in
-    columns, for the adjoint, at twice the cost of the whole step for a long chain.
+    columns, for the adjoint, at twice the cost of the whole step for a long chain. ``taken`` is the condition, true but
+    not known to the compiler: in a loop one that depends on the time, since a valve may be a constant there.
     """
     lattice = valve.lattice
     half = jax.lax.cond(
-        jnp.isfinite(valve.hopping),
+        jnp.isfinite(valve.hopping) if taken is None else taken,
         lambda rho: -1j * apply_effective(valve, blocks, rho),
         lambda rho: jnp.full_like(rho, jnp.nan),
         state.rho,
@@ -94,11 +95,12 @@ def spins_derivative(valve: SpinValve, state: State) -> Spins:
     return jnp.cross(state.spins, effective_field(valve, state.spins, spin_density))
 
 
-def coupled_derivative(valve: SpinValve, state: State, mu: PerLead) -> State:
-    """All equations at once, for a valve whose leaves are arrays (see `time_derivative` for the public form)."""
+def coupled_derivative(valve: SpinValve, state: State, mu: PerLead, taken: Array | None = None) -> State:
+    """All equations at once, for a valve whose leaves are arrays (see `time_derivative` for the public form, and
+    `rho_derivative` for ``taken``)."""
     blocks = local_blocks(valve, state.spins)
     pi = pi_derivative(valve, blocks, state, mu) if valve.lattice.contacts else state.pi
-    return State(rho_derivative(valve, blocks, state), pi, spins_derivative(valve, state))
+    return State(rho_derivative(valve, blocks, state, taken), pi, spins_derivative(valve, state))
 
 
 def time_derivative(valve: SpinValve, state: State, mu: Numbers | None = None) -> State:

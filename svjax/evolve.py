@@ -88,8 +88,8 @@ def evolve(
     first = jnp.asarray(start_step)
     done = first - 1  # a step that is not in this run
     if method == "etd" and isinstance(start_step, int) and start_step == 0 and steps:
-        state, done = _graded_start(step, state), first
-    trajectory, finite = _run(step, state, first, done, steps, int(save_every), observe)
+        state, done = graded_start(step, state), first
+    trajectory, finite = run_steps(step, state, first, done, steps, int(save_every), observe)
     if known(finite):
         _raise_if_diverged(trajectory, np.asarray(finite))
     return trajectory
@@ -121,23 +121,26 @@ exponential follows in Pi but the quadrature of rho does not, would leave an err
 
 
 @eqx.filter_jit
-def _graded_start(step: Step, state: State) -> State:
+def graded_start(step: Step, state: State) -> State:
+    """The step from t = 0, at which the levels may have jumped, in parts."""
     times = np.concatenate([[0.0], np.cumsum(_GRADES)[:-1]])
     part = lambda state, grade: (step.advance(state, grade[0] * step.dt, grade[1] * step.dt), None)
     return jax.lax.scan(part, state, jnp.asarray(np.stack([times, _GRADES], 1), step.dt.dtype))[0]
 
 
 @eqx.filter_jit
-def _run(
+def run_steps(
     step: Step, state: State, start_step: Array, done: Array, steps: int, save_every: int, observe: Observe
 ) -> tuple[Trajectory, Bool[Array, "time"]]:
-    """Nested scans over saves and steps, without the step number ``done``, which the state has behind it already.
+    """Nested scans over saves and steps, without the step number ``done``, which the state has behind it already, and
+    whether the state is finite at each save and at the end.
 
     The time is n dt from an integer n, never accumulated.
     """
 
     def one(state, n):
-        return jax.lax.cond(n != done, lambda state: step(state, n), lambda state: state, state), None
+        moved = step(state, n)  # a branch instead of the selection would copy the state, for a quarter of the time
+        return jax.tree.map(lambda new, old: jnp.where(n != done, new, old), moved, state), None
 
     def until_save(state, first):
         state, _ = checkpointed_scan(one, state, first, save_every)
@@ -161,7 +164,7 @@ def pole_decay(valve: SpinValve) -> State:
 def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State, *, freeze_spins: bool = False) -> State:
     """d(state)/dt at time ``t`` under ``bias``, for a valve whose leaves are arrays."""
     mu = jnp.asarray(bias(t), valve.j_sd.dtype)
-    slope = coupled_derivative(valve, state, mu)
+    slope = coupled_derivative(valve, state, mu, jnp.isfinite(t))
     return eqx.tree_at(lambda s: s.spins, slope, jnp.zeros_like(state.spins)) if freeze_spins else slope
 
 

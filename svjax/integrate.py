@@ -120,7 +120,7 @@ def _staged(derivative: Derivative, t: Array, y: Y, dt: Array, nodes: Sequence[f
         return jax.tree.map(combine, y, rows, *slopes)
 
     for number, c in enumerate(nodes):
-        slope = jax.lax.cond(jnp.isfinite(dt), lambda x, c=c: derivative(t + c * dt, x), lambda x: x, point(number))
+        slope = jax.lax.cond(jnp.isfinite(t + dt), lambda x, c=c: derivative(t + c * dt, x), lambda x: x, point(number))
         slopes.append(slope)
     return point(len(nodes))
 

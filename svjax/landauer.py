@@ -94,23 +94,18 @@ def conductance(valve: SpinValve, spins: ArrayLike, level: ArrayLike = 0.0, *, l
     """
     valve, spins, _ = _prepare(valve, spins, 0.0)
     _check_leads(valve, lead, other)
-    h_eff = effective_hamiltonian(valve, spins)
-    leads = len(valve.lattice.contacts)
-
-    def through(level):
-        mu = jnp.full(leads, level)
-        return _occupied_transmission(valve, h_eff, mu, lead, other, lead) / 2
-
-    level = jnp.asarray(level, valve.j_sd.dtype)
-    return jax.jvp(through, (level,), (jnp.ones_like(level),))[1]
+    mu = jnp.full(len(valve.lattice.contacts), jnp.asarray(level, valve.j_sd.dtype))
+    return _occupied_transmission(valve, effective_hamiltonian(valve, spins), mu, lead, other, lead, 1) / 2
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5))
-def _occupied_transmission(valve: SpinValve, h_eff: Matrix, mu: Array, lead: int, other: int, filled: int) -> Scalar:
-    """int de/(2 pi) f(e - mu of lead ``filled``) Theta_{lead, other}(e)."""
+@partial(jax.jit, static_argnums=(3, 4, 5, 6))
+def _occupied_transmission(
+    valve: SpinValve, h_eff: Matrix, mu: Array, lead: int, other: int, filled: int, order: int = 0
+) -> Scalar:
+    """int de/(2 pi) f(e - mu of lead ``filled``) Theta_{lead, other}(e), or its derivative of ``order`` in that mu."""
     rows, coupling = zip(*_contacts(valve), strict=True)
     source = jnp.zeros(h_eff.shape[0]).at[rows[other]].set(coupling[other])
-    half = 1j * _fermi_transform(h_eff, mu[filled], valve.temperature[filled]) * source
+    half = (-1) ** order * 1j * _fermi_transform(h_eff, mu[filled], valve.temperature[filled], order) * source
     occupied, _ = lyapunov(-1j * h_eff, half + half.conj().T)
     return coupling[lead] * jnp.sum(jnp.diagonal(occupied)[rows[lead]].real)
 
@@ -163,44 +158,49 @@ def _over_energies(valve: SpinValve, spins: Spins, energies: Array, measure) -> 
     return values.reshape(*energies.shape, *values.shape[1:])
 
 
-@jax.custom_jvp
-def _fermi_transform(h_eff: Matrix, mu: Array, temperature: Array) -> Matrix:
-    """g(H_eff) = [psi(1/2 + i (H_eff - mu)/(2 pi T)) - i pi/2]/(2 pi), psi the digamma function.
+@partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _fermi_transform(h_eff: Matrix, mu: Array, temperature: Array, order: int) -> Matrix:
+    """The derivative of ``order`` of g at H_eff, g(w) = [psi(1/2 + i (w - mu)/(2 pi T)) - i pi/2]/(2 pi).
 
-    int de/(2 pi) f(e)/(e - w) up to a constant that the current does not see.
+    psi is the digamma function, and g(w) is int de/(2 pi) f(e)/(e - w) up to a constant that the current does not see.
     """
     w, right = jnp.linalg.eig(h_eff)
-    return (right * _transform_of_levels(w, mu, temperature)[0]) @ jnp.linalg.inv(right)
+    return (right * _transform_of_levels(w, mu, temperature)[order]) @ jnp.linalg.inv(right)
 
 
-def _transform_of_levels(w: Array, mu: Array, temperature: Array) -> tuple[Array, Array]:
-    """g(w) and its derivative."""
-    z = 0.5 + 0.5j * (w - mu) / (jnp.pi * temperature)
-    psi, slope = digamma(z)
-    return (psi - 0.5j * jnp.pi) / (2 * jnp.pi), slope * 0.5j / (jnp.pi * temperature) / (2 * jnp.pi)
+def _transform_of_levels(w: Array, mu: Array, temperature: Array) -> tuple[Array, Array, Array]:
+    """g(w) and its first two derivatives."""
+    inner = 0.5j / (jnp.pi * temperature)
+    psi, first, second = polygamma(0.5 + inner * (w - mu))
+    return (psi - 0.5j * jnp.pi) / (2 * jnp.pi), first * inner / (2 * jnp.pi), second * inner**2 / (2 * jnp.pi)
 
 
 @_fermi_transform.defjvp
-def _(primals, tangents):
-    """d g(H) = R [F o (R^-1 dH R)] R^-1 with F the divided differences of g, finite for degenerate levels."""
+def _(order, primals, tangents):
+    """d g(H) = R [F o (R^-1 dH R)] R^-1 with F the divided differences of g, finite for degenerate levels.
+
+    A derivative g of order k is T^-k times a function of (w - mu)/T, hence its derivative in T.
+    """
     (h_eff, mu, temperature), (dh, dmu, dt) = primals, tangents
     w, right = jnp.linalg.eig(h_eff)
     left = jnp.linalg.inv(right)
-    g, slope = _transform_of_levels(w, mu, temperature)
+    g, slope = _transform_of_levels(w, mu, temperature)[order : order + 2]
     gap = w[:, None] - w
     small = jnp.abs(gap) < 1e-5 * temperature
     quotient = jnp.where(small, (slope[:, None] + slope) / 2, (g[:, None] - g) / jnp.where(small, 1, gap))
     inner = quotient * (left @ dh @ right)
-    inner = inner - jnp.diag(slope * (dmu + (w - mu) / temperature * dt))
+    inner = inner - jnp.diag(slope * dmu + ((w - mu) * slope + order * g) / temperature * dt)
     return (right * g) @ left, right @ inner @ left
 
 
-def digamma(z: Complex[Array, "*n"]) -> tuple[Complex[Array, "*n"], Complex[Array, "*n"]]:
-    """psi(z) and psi'(z) for Re z >= 1/2: recurrence to Re z > 14, then the asymptotic series; accurate to 1e-15."""
-    psi, slope = jnp.zeros_like(z), jnp.zeros_like(z)
+def polygamma(z: Complex[Array, "*n"]) -> tuple[Complex[Array, "*n"], ...]:
+    """psi(z), psi'(z), psi''(z) for Re z >= 1/2: recurrence to Re z > 14, then asymptotic series; accurate to 1e-15."""
+    psi, first, second = (jnp.zeros_like(z) for _ in range(3))
     for _ in range(14):
-        psi, slope, z = psi - 1 / z, slope + 1 / z**2, z + 1
-    psi, slope = psi + jnp.log(z) - 0.5 / z, slope + 1 / z + 0.5 / z**2
+        psi, first, second, z = psi - 1 / z, first + 1 / z**2, second - 2 / z**3, z + 1
+    psi, first, second = psi + jnp.log(z) - 0.5 / z, first + 1 / z + 0.5 / z**2, second - 1 / z**2 - 1 / z**3
     for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6), start=1):
-        psi, slope = psi - bernoulli / (2 * k) / z ** (2 * k), slope + bernoulli / z ** (2 * k + 1)
-    return psi, slope
+        psi = psi - bernoulli / (2 * k) / z ** (2 * k)
+        first = first + bernoulli / z ** (2 * k + 1)
+        second = second - (2 * k + 1) * bernoulli / z ** (2 * k + 2)
+    return psi, first, second

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from svjax.evolve import Observe
+from svjax.observables import Observables, default_observables
 from svjax.plan import Plan
 from svjax.records import bias_to_record, provenance, valve_to_record
 
@@ -19,6 +21,14 @@ UNITS = {
     "spin_current": (("lead", "component"), "hopping/hbar", "spin sigma/2 per time, Eq. (12)"),
     "interface_charge_current": ((), "hopping/hbar", "half of dN/dt from spacer to free layer, Eq. (13)"),
     "interface_spin_current": (("component",), "hopping/hbar", "spin sigma/2 per time, Eq. (14)"),
+    "spins": (("spin", "component"), "1", "S_j"),
+    "spin_density": (("spin", "component"), "hbar", "spin of the electrons on the sites of the spins"),
+    "site_charge": (("site",), "1", "electrons on each site"),
+    "site_spin": (("site", "component"), "hbar", "spin of the electrons on each site"),
+    "monolayer_polarization": (("monolayer", "component"), "1", "Eq. (F1)"),
+    "particle_number": ((), "1", "electrons on the valve"),
+    "total_spin": (("component",), "hbar", "of spins and electrons"),
+    "energy": ((), "hopping", "Tr(rho H) and the energy of the spins"),
 }
 STATES = {"rho": ("row", "column"), "pi": ("row", "pi_column"), "spins": ("spin", "component")}
 
@@ -57,6 +67,7 @@ def layout(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
         "valve": json.dumps(valve_to_record(valve)),
         "bias": json.dumps(bias_to_record(plan.bias)),
         "observables": json.dumps(list(rows)),
+        "observe": json.dumps(_observe_record(plan.observe)),
         "dt": plan.dt,
         "save_every": plan.save_every,
         "method": plan.method,
@@ -66,3 +77,12 @@ def layout(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
         **provenance(),
     }
     return xr.Dataset(variables, coordinates, attributes)
+
+
+def _observe_record(observe: Observe) -> list[str] | str | None:
+    """None for the default, names, or the name of another function, of which nothing else is kept."""
+    if observe is default_observables:
+        return None
+    if isinstance(observe, Observables):
+        return list(observe.names)
+    return getattr(observe, "__qualname__", type(observe).__name__)

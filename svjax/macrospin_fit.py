@@ -12,11 +12,20 @@ import lineax as lx
 import numpy as np
 import optax
 import optimistix as optx
-from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool
 
-from svjax.macrospin import PERPENDICULAR, Numbers, TwoVectors, direction, inverse_length, macrospin_solution, rotate
-from svjax.shapes import Scalar, real_array
+from svjax.macrospin import (
+    PERPENDICULAR,
+    TwoVectors,
+    direction,
+    inverse_length,
+    macrospin_solution,
+    nearby,
+    rotate,
+    tangents,
+)
+from svjax.shapes import Numbers, Scalar, known, real_array
+from svjax.uncertainty import inverse_curvature, noise_variance
 
 
 class MacrospinFit(eqx.Module):
@@ -97,10 +106,10 @@ def fit_macrospin(
     times that do not increase, or layers' sums given in place of magnetisations per spin.
     """
     times, left, right, sizes = (real_array(x) for x in (t, m_left, m_right, n_s))
-    known = None if start is None else real_array(start)
-    _check_data(times, left, right, sizes, known)
+    begin = None if start is None else real_array(start)
+    _check_data(times, left, right, sizes, begin)
     m = jnp.stack([left, right], axis=1)
-    return _fit(times, m, jnp.broadcast_to(sizes, (2,)), known, real_array(max_residual))
+    return _fit(times, m, jnp.broadcast_to(sizes, (2,)), begin, real_array(max_residual))
 
 
 def _check_data(t: Array, m_left: Array, m_right: Array, n_s: Array, start: Array | None) -> None:
@@ -115,20 +124,16 @@ def _check_data(t: Array, m_left: Array, m_right: Array, n_s: Array, start: Arra
         if value.shape != (t.size, 3):
             raise ValueError(f"Argument `{name}` must be of shape {(t.size, 3)}, but is of shape {value.shape}.")
     for name, value in {"t": t, **layers, "n_s": n_s, "start": start}.items():
-        if _is_known(value) and not np.all(np.isfinite(value)):
+        if value is not None and known(value) and not np.all(np.isfinite(value)):
             raise ValueError(f"Argument `{name}` must be finite, but is {value[~np.isfinite(value)][0]} in places.")
-    if _is_known(t) and not np.all(np.diff(t) > 0):
+    if known(t) and not np.all(np.diff(t) > 0):
         bad = int(np.argmin(np.diff(t) > 0))
         raise ValueError(f"Argument `t` must be strictly increasing, but is {t[bad]} and then {t[bad + 1]}.")
-    if _is_known(n_s) and not np.all(n_s > 0):
+    if known(n_s) and not np.all(n_s > 0):
         raise ValueError(f"Argument `n_s` must be positive, but is {n_s}.")
     for name, value in layers.items():
-        if _is_known(value) and (length := np.median(np.linalg.norm(value, axis=1))) > 1.5:
+        if known(value) and (length := np.median(np.linalg.norm(value, axis=1))) > 1.5:
             raise ValueError(f"Argument `{name}` must be per spin (length one), but is of length {length:.3g}.")
-
-
-def _is_known(value: Array | None) -> bool:
-    return value is not None and not isinstance(value, Tracer)
 
 
 class _Problem(eqx.Module):
@@ -152,8 +157,7 @@ class _Problem(eqx.Module):
         """J_eff, the layers (2, 3) from which the phase counts, and the phase at the centre."""
         layers, phase = self.reference, y[1]
         if not self.known_start:
-            tangents = jnp.einsum("la,lac->lc", y[1:].reshape(2, 2), jax.vmap(_tangents)(self.reference))
-            layers, phase = direction(self.reference + tangents), jnp.zeros(())
+            layers, phase = nearby(self.reference, y[1:]), jnp.zeros(())
         omega = y[0] / (self.t[-1] - self.t[0])
         return -omega * inverse_length(self.sizes @ layers, jnp.sum(self.sizes)), layers, phase
 
@@ -189,7 +193,10 @@ def _fit(t: Array, m: Array, sizes: Array, start: Array | None, max_residual: Ar
     y = jnp.where(problem.loss(y) <= problem.loss(descended), y, descended)
 
     residuals, jacobian = problem.residuals(y), jax.jacfwd(problem.residuals)(y)
-    step, covariance, determined = _gauss_newton(residuals, jacobian)
+    jacobian = jacobian.reshape(residuals.size, -1)
+    inverse, determined = inverse_curvature(jacobian)
+    step = inverse @ (jacobian.T @ residuals.ravel())
+    covariance = noise_variance(residuals, len(inverse)) * inverse
     (j_eff, phase), layers = problem.results(y)
     gradient, _ = jax.jacfwd(problem.results, has_aux=True)(y)
     errors = jnp.where(determined, jnp.sqrt(jnp.diagonal(gradient @ covariance @ gradient.T)), jnp.inf)
@@ -210,7 +217,7 @@ def _periodogram_start(t: Array, m: Array, sizes: Array, start: Array | None) ->
     """The problem, and y at the global minimum of its loss, to within a grid of frequencies 2 pi/(8 T) apart."""
     total = sizes @ (jnp.mean(m, axis=0) if start is None else start)
     axis = direction(total, jnp.sum(sizes))
-    across = jnp.array([1, 1j]) @ _tangents(axis)
+    across = jnp.array([1, 1j]) @ tangents(axis)
     turning = (m[:, 0] - m[:, 1]) @ across
 
     even = jnp.linspace(t[0], t[-1], 2 * t.size - 1)
@@ -238,31 +245,3 @@ def _adam(problem: _Problem, y: Array, steps: int = 50) -> Array:
 
     (last, _), _ = jax.lax.scan(step, (y, optimizer.init(y)), length=steps)
     return jnp.asarray(last)
-
-
-def _gauss_newton(residuals: Array, jacobian: Array) -> tuple[Array, Array, Array]:
-    """Gauss-Newton step and covariance of y, and whether the residuals (T, 2, 3) determine y at all."""
-    count, n = residuals.size, jacobian.shape[-1]
-    jacobian = jacobian.reshape(count, n)
-    lengths = jnp.linalg.norm(jacobian, axis=0)
-    roundoff = 1e3 * jnp.finfo(jacobian.dtype).eps
-    moves = lengths > roundoff * jnp.sqrt(count)
-    lengths = jnp.where(moves, lengths, 1.0)
-    scaled = jacobian / lengths
-    curvature = scaled.T @ scaled
-    determined = jnp.all(moves) & (jnp.linalg.eigvalsh(curvature)[0] > roundoff)
-    inverse = jnp.linalg.inv(jnp.where(determined, curvature, jnp.eye(n)))
-
-    square = jnp.sum(residuals**2)
-    correlation = jnp.sum(residuals[1:] * residuals[:-1]) / jnp.where(square > 0, square, 1.0)
-    # a smooth residual cos(w t) has r = cos(w dt) and passes through zero, or has one independent value, every pi/w
-    correlation = jnp.clip(correlation, 0.0, 1 - 1 / len(residuals) ** 2)
-    variance = square / (count - n) * (jnp.pi / 2) / jnp.arccos(correlation)
-    step = inverse @ (scaled.T @ residuals.reshape(count)) / lengths
-    return step, variance * inverse / jnp.outer(lengths, lengths), determined
-
-
-def _tangents(axis: Array) -> Array:
-    """Two unit vectors (2, 3) that make a right-handed frame with the unit vector `axis` (3,)."""
-    first = direction(jnp.cross(axis, jnp.eye(3)[jnp.argmin(jnp.abs(axis))]))
-    return jnp.stack([first, jnp.cross(axis, first)])

@@ -1,6 +1,5 @@
 """Long runs: a host loop over compiled segments, where progress, saving and Ctrl-C live."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from svjax.bias import Bias
+from svjax.clock import Clock
 from svjax.equations import State
 from svjax.evolve import DivergedError, Trajectory, evolve
 from svjax.plan import Equilibrium, Plan, Rows, first_row
@@ -68,12 +68,26 @@ class Progress:
     remaining: float
 
 
+@dataclass(frozen=True)
+class Halfway:
+    """A run that stopped at the end of a segment: the ``state`` at ``step``, the ``rows`` up to there, the equilibrium
+    (None before it was reached) and the last full segment (None where there was none)."""
+
+    step: int
+    state: State
+    rows: Rows
+    equilibrium: Equilibrium | None
+    last: Segment | None
+
+
 class Writer(Protocol):
     """What saves a run while it runs (`RunWriter`)."""
 
     def append(self, plan: Plan, segment: Segment) -> None: ...
 
     def finish(self, run: Run) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Interrupted(KeyboardInterrupt):
@@ -102,41 +116,58 @@ class Quench(eqx.Module):
         return jnp.where(self.on, self.bias(t), 0.0)
 
 
-def carry_out(plan: Plan, progress: Callable[[Progress], object] | None = None, writer: Writer | None = None) -> Run:
-    """Run a plan segment by segment; what `three_stage` does after its checks."""
-    record, clock, stop = _Record(plan), _Clock(plan), None
+def carry_out(
+    plan: Plan,
+    progress: Callable[[Progress], object] | None = None,
+    writer: Writer | None = None,
+    half: Halfway | None = None,
+) -> Run:
+    """Run a plan segment by segment, from ``half`` way on; what `three_stage` does after its checks."""
+    record, stop = _Record(plan, half), None
+    total, before = plan.relax_steps + plan.steps, 0 if half is None else half.step + plan.relax_steps
+    clock = Clock(total, before)
     try:
-        for segment in _segments(plan):
-            record.add(segment)
-            if writer is not None:
-                writer.append(plan, segment)
-            if progress is not None:
-                progress(clock.at(segment))
-    except KeyboardInterrupt:
-        stop = Interrupted
-    except DivergedError as error:
-        record.rows.append(jax.tree.map(np.asarray, error.trajectory.observables))
-        stop = DivergedRun
-    run = record.run(stop)
-    if writer is not None:
-        writer.finish(run)
+        try:
+            for segment in _segments(plan, half):
+                record.add(segment)
+                if writer is not None:
+                    writer.append(plan, segment)
+                if progress is not None:
+                    done = segment.end + plan.relax_steps
+                    progress(Progress(segment.stage, segment.end * plan.dt, done, total, *clock.at(done)))
+        except KeyboardInterrupt:
+            stop = Interrupted
+        except DivergedError as error:
+            record.rows.append(jax.tree.map(np.asarray, error.trajectory.observables))
+            stop = DivergedRun
+        run = record.run(stop)
+        if writer is not None:
+            writer.finish(run)
+    finally:
+        if writer is not None:
+            writer.close()
     if stop is not None:
         raise stop(run) from None
     return run
 
 
-def _segments(plan: Plan) -> Iterator[Segment]:
+def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
     """The rows that are there at the start, stage 1 up to step 0, stage 2. Saves fall on multiples of save_every."""
-    if plan.equilibrium is None:
-        rows = first_row(plan.observe, plan.valve, plan.initial)
+    begin = -plan.relax_steps
+    if half is not None:
+        segment = Segment(0, half.step, half.step, half.state, half.state, {})
     else:
-        rows = plan.equilibrium.observables
-    segment = Segment(0, -plan.relax_steps, -plan.relax_steps, plan.initial, plan.initial, rows)
-    yield segment
+        given = plan.equilibrium
+        rows = first_row(plan.observe, plan.valve, plan.initial) if given is None else given.observables
+        segment = Segment(0, begin, begin, plan.initial, plan.initial, rows)
+        yield segment
     for stage, start, steps in ((1, -plan.relax_steps, plan.relax_steps), (2, 0, plan.steps)):
         bias = Quench(plan.bias, jnp.asarray(stage == 2))
-        for piece in _pieces(steps, plan.save_every, remainder_first=stage == 1):
+        for piece in pieces(steps, plan.save_every, remainder_first=stage == 1):
             before, end = segment.state, start + piece
+            if start < segment.end:
+                start = end
+                continue
             found = evolve(
                 plan.valve,
                 before,
@@ -156,10 +187,10 @@ def _segments(plan: Plan) -> Iterator[Segment]:
             start = end
 
 
-def _pieces(steps: int, save_every: int, remainder_first: bool) -> list[int]:
+def pieces(steps: int, save_every: int, remainder_first: bool, longest: int = STEPS_PER_SEGMENT) -> list[int]:
     """Segment lengths that add up to ``steps``: equal ones where the number of saves has a suitable divisor."""
     saves, rest = divmod(steps, save_every)
-    most = max(1, STEPS_PER_SEGMENT // save_every)
+    most = max(1, longest // save_every)
     divisors = [k for k in range(max(1, most // 4), most + 1) if saves % k == 0]
     size = divisors[-1] if divisors else most
     pieces = [size * save_every] * (saves // size) + [saves % size * save_every] * (saves % size > 0)
@@ -167,14 +198,23 @@ def _pieces(steps: int, save_every: int, remainder_first: bool) -> list[int]:
     return remainder + pieces if remainder_first else pieces + remainder
 
 
+def last_full(last: Segment | None, segment: Segment) -> Segment | None:
+    """The last segment of full length, of ``last``, the one before, and ``segment``."""
+    full = last is None or segment.stage > last.stage or segment.saves >= last.saves
+    return segment if segment.end > segment.start and segment.saves and full else last
+
+
 class _Record:
     """What has been kept so far."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, half: Halfway | None):
         self.plan, self.state, self.step = plan, plan.initial, -plan.relax_steps
         self.rows: list[dict[str, np.ndarray]] = []
         self.equilibrium: Equilibrium | None = None
         self.last: Segment | None = None
+        if half is not None:
+            self.state, self.step, self.equilibrium, self.last = half.state, half.step, half.equilibrium, half.last
+            self.rows.append(half.rows.observables)
 
     def add(self, segment: Segment) -> None:
         self.rows.append(segment.observables)
@@ -182,9 +222,7 @@ class _Record:
         if segment.end == 0:
             rows = self.joined()
             self.equilibrium = Equilibrium(rows.t, rows.stage, rows.observables, self.plan.valve, segment.state)
-        full = self.last is None or segment.stage > self.last.stage or segment.saves >= self.last.saves
-        if segment.end > segment.start and segment.saves and full:
-            self.last = segment
+        self.last = last_full(self.last, segment)
 
     def joined(self) -> Rows:
         names = self.rows[0] if self.rows else ()
@@ -203,21 +241,3 @@ class _Record:
         }[stop]
         found = rows.t, rows.stage, rows.observables, self.plan, self.state, self.step * self.plan.dt
         return Run(*found, self.equilibrium, status, reason, self.last)
-
-
-class _Clock:
-    """Elapsed and remaining wall-clock time; the first segment, which was compiled, does not enter the estimate."""
-
-    def __init__(self, plan: Plan):
-        self.plan, self.total = plan, plan.relax_steps + plan.steps
-        self.started = time.monotonic()
-        self.warm: tuple[float, int] | None = None
-
-    def at(self, segment: Segment) -> Progress:
-        now, done = time.monotonic(), segment.end + self.plan.relax_steps
-        since, before = self.warm or (self.started, 0)
-        if self.warm is None and done:
-            self.warm = now, done
-        left = self.total - done
-        remaining = (now - since) / (done - before) * left if done > before else float("inf") if left else 0.0
-        return Progress(segment.stage, segment.end * self.plan.dt, done, self.total, now - self.started, remaining)

@@ -1,5 +1,10 @@
 """What is measured on a state: magnetisations, densities, currents, torques, Eqs. (11)-(15), (F1), and invariants."""
 
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -108,17 +113,56 @@ def charge_balance(valve: SpinValve, state: State) -> Scalar:
     return rate - 2 * sum(inflow, jnp.zeros_like(rate))
 
 
+OBSERVABLES: dict[str, Callable[[SpinValve, State], Any]] = {
+    "magnetization": magnetization,
+    "charge_current": lambda valve, state: _of_leads(charge_current, valve, state),
+    "spin_current": lambda valve, state: _of_leads(spin_current, valve, state),
+    "interface_charge_current": lambda valve, state: interface_currents(valve, state)[0],
+    "interface_spin_current": lambda valve, state: interface_currents(valve, state)[1],
+    "spins": lambda valve, state: state.spins,
+    "spin_density": spin_density,
+    "site_charge": site_charge,
+    "site_spin": site_spin,
+    "monolayer_polarization": monolayer_polarization,
+    "particle_number": particle_number,
+    "total_spin": total_spin,
+    "energy": energy,
+}
+"""What can be asked for by name."""
+
+
+@dataclass(frozen=True)
+class Observables:
+    """The observables ``names`` of `OBSERVABLES`, as a function for `evolve`; two with the same names are equal."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self):
+        for name in self.names:
+            if name not in OBSERVABLES:
+                near = difflib.get_close_matches(name, OBSERVABLES, n=1, cutoff=0.0)[0]
+                raise ValueError(f"Argument `observe` must name observables, but has {name!r}; near is {near!r}.")
+        if len(set(self.names)) < len(self.names) or not self.names:
+            raise ValueError(f"Argument `observe` must name observables, each once, but is {self.names}.")
+
+    def __call__(self, valve: SpinValve, state: State) -> dict[str, Array]:
+        return {name: OBSERVABLES[name](valve, state) for name in self.names}
+
+
+def default_names(valve: SpinValve) -> tuple[str, ...]:
+    """The names of `default_observables`."""
+    leads, two_layers = len(valve.lattice.contacts) > 0, len(valve.lattice.layers) == 2
+    at_interface = ("interface_charge_current", "interface_spin_current") if two_layers else ()
+    return ("magnetization", *(("charge_current", "spin_current") if leads else ()), *at_interface)
+
+
 def default_observables(valve: SpinValve, state: State) -> dict[str, Array]:
     """What `evolve` saves by default: magnetisations, and the currents of Eqs. (11)-(14) that the valve has."""
-    found = {"magnetization": magnetization(valve, state)}
-    leads = range(len(valve.lattice.contacts))
-    if leads:
-        found["charge_current"] = jnp.stack([charge_current(valve, state, lead) for lead in leads])
-        found["spin_current"] = jnp.stack([spin_current(valve, state, lead) for lead in leads])
-    if len(valve.lattice.layers) == 2:
-        charge, spin = interface_currents(valve, state)
-        found |= {"interface_charge_current": charge, "interface_spin_current": spin}
-    return found
+    return Observables(default_names(valve))(valve, state)
+
+
+def _of_leads(current: Callable[[SpinValve, State, int], Any], valve: SpinValve, state: State) -> Array:
+    return jnp.stack([current(valve, state, lead) for lead in range(len(valve.lattice.contacts))])
 
 
 def _sign(valve: SpinValve, lead: int) -> int:
@@ -132,7 +176,9 @@ def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "c
     if not 0 <= lead < leads:
         raise ValueError(f"Argument `lead` must lie between 0 and {leads - 1}, but is {lead}.")
     rows = valve.lattice.contact_rows[lead]
-    local = (np.eye(len(rows), dtype=int) - 2 * state.rho[np.ix_(rows, rows)]) * valve.lead_coupling[lead] / 4
+    local = (
+        (jnp.eye(len(rows), dtype=state.rho.dtype) - 2 * state.rho[np.ix_(rows, rows)]) * valve.lead_coupling[lead] / 4
+    )
     local = local + sum_over_poles(valve.lattice, state.pi)[lead][rows]
     sites = np.arange(len(rows) // 2)
     return local.reshape(len(sites), 2, len(sites), 2)[sites, :, sites, :]

@@ -18,8 +18,8 @@ Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class ValveOptions:
-    """The valve on the strip, and how its Fermi functions are expanded."""
+class ShapeOptions:
+    """The strip, and how the Fermi functions of its leads are expanded: all that is no number of the physics."""
 
     config: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TOML]")] = None
     """A TOML file with any of the options below."""
@@ -34,6 +34,17 @@ class ValveOptions:
     """Columns of the free layer [sites]."""
     buffer: int = 0
     """Columns of plain metal between each lead and its layer [sites]."""
+    easy_axes: tuple[Vector, ...] = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+    """Easy axes of the pinned and the free layer, x y z each [directions]."""
+    poles: int = 30
+    """Poles of the Fermi function, N_P [number]."""
+    pole_kind: Literal["pade", "matsubara", "optimized"] = "pade"
+    """Kind of the poles; 8 optimized ones are as good as 50 of Pade, with --method etd."""
+
+
+@dataclass(frozen=True)
+class ValveOptions(ShapeOptions):
+    """The valve on the strip."""
 
     j_sd: float = 2.0
     """Coupling of electrons and spins, J_sd [gamma]."""
@@ -41,8 +52,6 @@ class ValveOptions:
     """Exchange of neighbouring spins of a layer, J_ex; negative is ferromagnetic [gamma]."""
     anisotropy: tuple[float, ...] = (0.4, 0.02)
     """K of the pinned and the free layer [gamma]."""
-    easy_axes: tuple[Vector, ...] = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
-    """Easy axes of the pinned and the free layer, x y z each [directions]."""
     field: Vector = (0.0, 0.0, 0.0)
     """Magnetic field B on a spin of unit length, x y z [gamma]."""
     mu_bar: float = 0.0
@@ -53,10 +62,6 @@ class ValveOptions:
     """Gamma of the leads: one number, or one per lead [gamma]."""
     temperature: tuple[float, ...] = (0.025,)
     """T of the leads: one number, or one per lead [gamma/k_B]."""
-    poles: int = 30
-    """Poles of the Fermi function, N_P [number]."""
-    pole_kind: Literal["pade", "matsubara", "optimized"] = "pade"
-    """Kind of the poles; 8 optimized ones are as good as 50 of Pade, with --method etd."""
 
     def valve(self) -> "SpinValve":
         """The valve of these options."""
@@ -101,6 +106,8 @@ class RunOptions(ValveOptions):
     """rk38: the paper's Runge-Kutta method. etd: exponential steps, for optimized poles and a dt of 0.1."""
     save_every: int = 5
     """Steps between saves [steps]."""
+    observe: tuple[str, ...] = ()
+    """What to save, such as magnetization spins energy; magnetisations and currents if not given."""
     equilibrium: Path | None = None
     """A run of the same valve whose stages 0 and 1 are taken instead of computing them."""
     out: Path | None = None
@@ -118,7 +125,7 @@ class RunOptions(ValveOptions):
 
     def folder(self) -> Path:
         """Where the run goes: `out`, or a name made of the main parameters that is still free."""
-        return self.out or _free_name(
+        return self.out or free_name(
             f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-V{self.voltage:g}", self.overwrite
         )
 
@@ -147,47 +154,51 @@ class SteadyOptions(ValveOptions):
 
     def voltages(self) -> list[float]:
         """The voltages of these options."""
-        try:
-            if ":" not in self.voltage:
-                return [float(part) for part in self.voltage.split(",")]
-            first, last, count = self.voltage.split(":")
-            return [float(v) for v in np.linspace(float(first), float(last), int(count))]
-        except ValueError:
-            raise ValueError(
-                f"Argument `voltage` must be first:last:count or a list of numbers, but is {self.voltage!r}."
-            ) from None
+        return numbers("voltage", self.voltage)
 
     def folder(self) -> Path:
         """Where the curve goes: `out`, or a name made of the main parameters that is still free."""
-        return self.out or _free_name(f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-steady", self.overwrite)
+        return self.out or free_name(f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-steady", self.overwrite)
 
 
-def _free_name(name: str, overwrite: bool) -> Path:
+def numbers(name: str, text: str) -> list[float]:
+    """The numbers that ``first:last:count``, a list ``0,0.5,1`` or a single number stands for."""
+    try:
+        if ":" not in text:
+            return [float(part) for part in text.split(",")]
+        first, last, count = text.split(":")
+        return [float(value) for value in np.linspace(float(first), float(last), int(count))]
+    except ValueError:
+        raise ValueError(f"Argument `{name}` must be first:last:count or a list of numbers, but is {text!r}.") from None
+
+
+def free_name(name: str, overwrite: bool) -> Path:
     tries = (Path("runs", name if k == 1 else f"{name}-{k}") for k in range(1, 10**6))
     return next(path for path in tries if overwrite or not path.exists())
 
 
-def toml_arguments(path: Path, options: type[ValveOptions] = RunOptions) -> list[str]:
+def toml_arguments(path: Path, options: type[ShapeOptions], command: str) -> list[str]:
     """The contents of a TOML file as command-line arguments; raises ValueError for what is not an option."""
     try:
         found = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"Argument `config` must be a TOML file, but {path} is not one ({error}).") from None
-    known = [option.name for option in fields(options) if option.name != "config"]
+    types = {option.name: option.type for option in fields(options) if option.name != "config"}
+    known = list(types)
     arguments = []
     for key, value in found.items():
         name = key.replace("-", "_")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            command = "svjax run" if options is RunOptions else "svjax steady"
             raise ValueError(f"Key `{key}` of {path} must be an option of `{command}`; the nearest is `{near}`.")
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
-            if name != "overwrite":
+            if types[name] is not bool:
                 raise ValueError(f"Key `{key}` of {path} must not be true or false, but is {str(value).lower()}.")
             arguments.append(option if value else f"--no-{option[2:]}")
         else:
-            arguments += [option, *_words(key, value)]
+            words = _words(key, value)
+            arguments += [option, ",".join(words)] if types[name] is str and words else [option, *words]
     return arguments
 
 

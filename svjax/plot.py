@@ -1,6 +1,7 @@
 """Pictures of a run, one function each: data in (the dataset of `open_run`), axes out. No global state is touched."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -132,6 +133,19 @@ def steady_curve(curve: xr.Dataset) -> tuple[Axes, ...]:
     for ax in (first, third):
         _legend(ax)
     return first, second, third, fourth
+
+
+def run_pictures(folder: Path, dataset: xr.Dataset) -> list[str]:
+    """Save the pictures that the saved rows of a run allow to ``folder``; returns the names of the files."""
+    drawn = {}
+    if "magnetization" in dataset and dataset.sizes["layer"] and dataset.sizes["time"] > 1:
+        drawn["magnetization"] = magnetization(dataset, layer=dataset.sizes["layer"] - 1)
+    if {"spin_current", "interface_spin_current"} <= dataset.keys() and (dataset["stage"].values == 2).any():
+        drawn["currents"] = currents(dataset)
+    files = [f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
+    for file in files:
+        save(drawn[Path(file).stem], folder / file)
+    return files
 
 
 def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -> Axes:

@@ -13,6 +13,7 @@ from jaxtyping import ArrayLike
 from svjax.bias import Bias, Constant, Oscillating, Pulse, VoltageDrop
 from svjax.lattice import Lattice
 from svjax.poles import Poles
+from svjax.shapes import real_array
 from svjax.valve import SpinValve, prepare
 
 PARAMETERS = (
@@ -78,7 +79,7 @@ def bias_from_record(record: Mapping[str, Any]) -> Bias:
         raise ValueError(f"The bias of this run was the function {record.get('name')!r}, which a run does not hold.")
     values = {name: value for name, value in record.items() if name != "kind"}
     if kind is VoltageDrop:
-        return VoltageDrop(jnp.asarray(values["voltage"]), tuple(values["shape"]))
+        return VoltageDrop(real_array(values["voltage"]), tuple(values["shape"]))
     leaves: dict[str, Any] = {name: jnp.asarray(value) for name, value in values.items()}
     return kind(**leaves)
 

@@ -1,5 +1,7 @@
 """Relaxation rates and frequencies: modes of the coupled equations, linearised at a steady state."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from svjax.equations import State, spins_derivative
 from svjax.hamiltonian import effective_hamiltonian
 from svjax.levels import BiasLike, constant_levels
 from svjax.response import tangents
-from svjax.roots import Linearization, careful_roots, find_roots, linearization
+from svjax.roots import Linearization, Roots, careful_roots, find_roots, linearization
 from svjax.shapes import known
 from svjax.stability import count_growing
 from svjax.valve import SpinValve, check_spins, prepare
@@ -63,13 +65,8 @@ def mode_shapes(valve: SpinValve, state: State, bias: BiasLike, *, count: int = 
     problem = linearization(valve, state, mu)
     fixed = jax.lax.stop_gradient(problem)
     n_spins = len(valve.lattice.spin_sites)
-    number = n_spins if order == "decay" else min(count + 1, n_spins)
     traced = _is_traced((valve, state, mu))
-    roots = find_roots(fixed, number) if traced else careful_roots(fixed, number)
-    key = -roots.rates.real if order == "decay" else jnp.abs(roots.rates)
-    ranks = jnp.argsort(key)
-    chosen = ranks[: min(count, n_spins)]
-    wrong = (roots.residuals[chosen] > RESIDUAL) | ~roots.distinct
+    roots, chosen, wrong = chosen_roots(fixed, count, order, find_roots if traced else careful_roots)
     rates = roots.rates[chosen]
     if traced:
         rates = _differentiable(problem, fixed, jnp.where(wrong, jnp.nan, rates), roots.vectors[chosen])
@@ -80,6 +77,17 @@ def mode_shapes(valve: SpinValve, state: State, bias: BiasLike, *, count: int = 
         )
     vectors = roots.vectors[chosen].reshape(len(chosen), n_spins, 2)
     return Modes(rates, jnp.einsum("mjx,jxb->mjb", vectors, tangents(fixed.state.spins)))
+
+
+def chosen_roots(
+    problem: Linearization, count: int, order: str, find: Callable[[Linearization, int], Roots]
+) -> tuple[Roots, Array, Array]:
+    """What ``find`` finds, the numbers of the ``count`` roots that come first in ``order``, and which are wrong."""
+    n_spins = len(problem.valve.lattice.spin_sites)
+    roots = find(problem, n_spins if order == "decay" else min(count + 1, n_spins))
+    key = -roots.rates.real if order == "decay" else jnp.abs(roots.rates)
+    chosen = jnp.argsort(key)[: min(count, n_spins)]
+    return roots, chosen, ~((roots.residuals[chosen] <= RESIDUAL) & roots.distinct)
 
 
 def _differentiable(problem: Linearization, fixed: Linearization, rates: Array, vectors: Array) -> Array:

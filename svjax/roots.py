@@ -179,6 +179,12 @@ def _first_order(problem: Linearization, rates: Array, left: Array, right: Array
     return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right), batch_size=8)
 
 
+def first_order_modes(problem: Linearization) -> tuple[Complex[Array, "angles"], Complex[Array, "angles"]]:
+    """The eigenvalues of M(0), and the rates of their modes to first order in M(lambda) - M(0)."""
+    m, v = jnp.linalg.eig(problem.static_matrix())
+    return m, _first_order(problem, m, jnp.linalg.inv(v), v.T)
+
+
 _root_from = jax.jit(partial(_root, s=1.0))
 
 

@@ -7,7 +7,6 @@ so a run that is killed keeps what it had saved.
 
 import json
 import os
-import shutil
 import time
 import warnings
 from pathlib import Path
@@ -20,87 +19,125 @@ import zarr
 
 from svjax.bias import Bias
 from svjax.convergence import Convergence
+from svjax.curve import FORMAT as CURVE, FORMAT_VERSION as CURVE_VERSION
 from svjax.equations import State
 from svjax.layout import FORMAT, FORMAT_VERSION, STATES, STATUS, layout
-from svjax.march import Run, Segment
+from svjax.lock import Lock
+from svjax.march import Halfway, Run, Segment, last_full
+from svjax.plain import check_plain
 from svjax.plan import Equilibrium, Plan
 from svjax.records import bias_from_record, valve_from_record
+from svjax.run_checkpoint import run_checkpoint, to_checkpoint
+from svjax.store import array_of, check_target, place, saving
 from svjax.valve import SpinValve
 
 ROWS_PER_CHUNK = 1024
 SECONDS_PER_FLUSH = 2.0
+SAVING_SHARE = 0.05
+"""Of the time of a run that saving may take; beyond it, flushes become rarer."""
 
 
 class RunWriter:
     """Saves a run to the folder ``path`` while it runs: ``three_stage(..., writer=RunWriter("runs/first"))``.
 
     The folder appears when the first row is there. It must not exist, unless ``overwrite`` and it holds a run (or
-    nothing); then it is replaced.
+    nothing); then it is replaced. Behind the rows a checkpoint is saved each time, from which `resume` goes on.
     """
 
     def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
-        self.path, self.saved, self.group = Path(path), 0, None
+        check_target(Path(path), overwrite, FORMAT)
+        self.path, self.saved, self.group, self.lock = Path(path), 0, None, None
+        self.overwrite = overwrite
         self.waiting: list[dict[str, np.ndarray]] = []
-        self.flushed = 0.0
-        check_target(self.path, overwrite)
+        self.last: Segment | None = None
+        self.flushed, self.cost = 0.0, 0.0
+
+    @staticmethod
+    def reopen(path: Path, half: Halfway) -> "RunWriter":
+        """The writer of a run that stopped ``half`` way."""
+        writer = object.__new__(RunWriter)
+        writer.path, writer.saved, writer.lock = path, len(half.rows.t), Lock(path)
+        writer.waiting, writer.last = [], half.last
+        writer.flushed, writer.cost = time.monotonic(), 0.0
+        writer._open(path)
+        return writer
 
     def append(self, plan: Plan, segment: Segment) -> None:
-        """Save a segment's rows (at most every two seconds), and the equilibrium when it is reached."""
-        if self.group is None:
-            self.group = _create(self.path, plan, segment.observables)
+        """Save a segment's rows (every two seconds or so), and the equilibrium when it is reached."""
+        self.last = last_full(self.last, segment)
         self.waiting.append(segment.observables)
-        if segment.end == 0:
-            _write_state(self.group, "equilibrium", segment.state)
-        if segment.end == 0 or time.monotonic() - self.flushed > SECONDS_PER_FLUSH:
-            self._flush()
+        if self.group is None:
+            self.lock = place(self.path, lambda folder: self._create(folder, plan, segment), self.overwrite)
+            self._open(self.path)
+        elif segment.end == 0 or time.monotonic() - self.flushed > max(SECONDS_PER_FLUSH, self.cost / SAVING_SHARE):
+            with saving(self.path):
+                self._flush(plan, segment.end, segment.state)
 
     def finish(self, run: Run) -> None:
         """Save what is left, the last state and, last of all, the status."""
         if self.group is None:
             return
-        left = {name: values[self.saved :] for name, values in run.observables.items()}
-        self.waiting = [left]
-        self._flush()
-        _write_state(self.group, "final", run.state)
-        _array(self.group, "final_time")[...] = run.end
-        self.group.attrs.update({"status": run.status, "reason": run.reason})
-        _array(self.group, "status")[...] = STATUS.index(run.status)
+        self.waiting = [{name: values[self.saved :] for name, values in run.observables.items()}]
+        with saving(self.path):
+            self._flush(run.plan, round(run.end / run.plan.dt), run.state)
+            _write_state(self.group, "final", run.state)
+            array_of(self.group, "final_time")[...] = run.end
+            self.group.attrs.update({"status": run.status, "reason": run.reason})
+            array_of(self.group, "status")[...] = STATUS.index(run.status)
 
-    def _flush(self) -> None:
+    def close(self) -> None:
+        """Let other processes write to the folder."""
+        if self.lock is not None:
+            self.lock.release()
+
+    def _create(self, folder: Path, plan: Plan, segment: Segment) -> None:
+        rows = segment.observables
+        chunks = {name: {"chunks": (ROWS_PER_CHUNK, *rows[name].shape[1:])} for name in rows}
+        write_dataset(folder, layout(plan, rows), chunks)
+        self._open(folder)
+        self._flush(plan, segment.end, segment.state)
+
+    def _open(self, folder: Path) -> None:
+        self.group = zarr.open_group(folder, mode="r+")
+        self.checkpoint = run_checkpoint(folder)
+        self.checkpoint.load()
+
+    def _flush(self, plan: Plan, step: int, state: State) -> None:
+        """Write the rows that wait, their number, and behind them a checkpoint."""
         assert self.group is not None
+        started = time.monotonic()
+        if step == 0:
+            _write_state(self.group, "equilibrium", state)
         rows = {name: np.concatenate([part[name] for part in self.waiting]) for name in self.waiting[0]}
         end = self.saved + len(next(iter(rows.values())))
         for name, values in rows.items():
-            _array(self.group, name)[self.saved : end] = values
-        _array(self.group, "saved")[...] = end
+            array_of(self.group, name)[self.saved : end] = values
+        array_of(self.group, "saved")[...] = end
+        self.checkpoint.save(*to_checkpoint(plan, step, state, self.last, self.group.attrs))
         self.saved, self.waiting, self.flushed = end, [], time.monotonic()
-
-
-def check_target(path: Path, overwrite: bool, kind: str = FORMAT) -> None:
-    """Raise unless a dataset of this ``kind`` may be written to ``path``."""
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"Argument `out` must be a new folder, but {path} exists; `overwrite` replaces a run.")
-    if path.exists() and not (path.is_dir() and (is_format(path, kind) or not any(path.iterdir()))):
-        raise FileExistsError(f"Argument `out` must be a svjax run to be overwritten, but {path} is something else.")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise PermissionError(f"Argument `out` must lie in a folder that can be written, but {parent} cannot.")
+        self.cost = self.flushed - started
 
 
 def save_run(path: str | os.PathLike, run: Run, *, overwrite: bool = False) -> None:
     """Write a run of `three_stage` to the folder ``path``."""
-    writer = RunWriter(path, overwrite=overwrite)
-    step = -run.plan.relax_steps
-    writer.append(run.plan, Segment(0, step, step, run.plan.initial, run.plan.initial, run.observables))
-    if run.equilibrium is not None:
-        assert writer.group is not None
-        _write_state(writer.group, "equilibrium", run.equilibrium.state)
-    writer.finish(run)
+    writer, step = RunWriter(path, overwrite=overwrite), round(run.end / run.plan.dt)
+    try:
+        writer.last = run.last
+        writer.append(run.plan, Segment(0, step, step, run.state, run.state, run.observables))
+        if run.equilibrium is not None:
+            assert writer.group is not None
+            _write_state(writer.group, "equilibrium", run.equilibrium.state)
+        writer.finish(run)
+    finally:
+        writer.close()
 
 
 def store_convergence(path: str | os.PathLike, report: Convergence) -> None:
-    """Add a convergence report to the attributes of the run at ``path``."""
-    zarr.open_group(path, mode="r+").attrs.update({"convergence": json.dumps(report.to_records())})
+    """Add a convergence report to the attributes of the run at ``path``, with which it is done."""
+    group = zarr.open_group(path, mode="r+")
+    group.attrs.update({"convergence": json.dumps(report.to_records())})
+    if group.attrs["status"] == "complete":
+        run_checkpoint(Path(path)).remove()
 
 
 def open_run(path: str | os.PathLike) -> xr.Dataset:
@@ -109,13 +146,8 @@ def open_run(path: str | os.PathLike) -> xr.Dataset:
     ``load_valve``, ``load_bias``, ``load_state``, ``load_equilibrium`` and ``load_convergence`` take this dataset.
     """
     path = Path(path)
-    if not is_format(path, FORMAT):
-        what = "is none" if path.exists() else "does not exist"
-        raise FileNotFoundError(f"Argument `path` must be a svjax run, but {path} {what}.")
-    dataset = xr.open_zarr(path)
-    if dataset.attrs["format_version"] != FORMAT_VERSION:
-        made = dataset.attrs["format_version"]
-        raise ValueError(f"Argument `path` must be a run of format {FORMAT_VERSION}, but {path} has format {made}.")
+    check_plain(path, FORMAT, FORMAT_VERSION)
+    dataset = xr.open_zarr(path, consolidated=True)
     try:
         saved, status = int(dataset["saved"]), STATUS[int(dataset["status"])]
     except (KeyError, IndexError, ValueError) as error:
@@ -164,55 +196,24 @@ def _attribute(dataset: xr.Dataset, name: str) -> Any:
         ) from None
 
 
-def is_format(path: Path, kind: str) -> bool:
-    """Whether ``path`` is a store that svjax wrote as this ``kind``."""
-    try:
-        return json.loads((path / "zarr.json").read_text())["attributes"]["format"] == kind
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
 def save_curve(path: Path, dataset: xr.Dataset) -> None:
     """Write a dataset of `steady_curve` to the folder ``path``, which it replaces."""
-    _place(path, dataset, {})
+    place(path, lambda folder: write_dataset(folder, dataset, {}), overwrite=True).release()
 
 
 def open_curve(path: str | os.PathLike) -> xr.Dataset:
     """The dataset of `svjax steady` at ``path``."""
-    path = Path(path)
-    if not is_format(path, "svjax-steady"):
-        raise FileNotFoundError(f"Argument `path` must hold steady states of svjax, but {path} does not.")
-    return xr.open_zarr(path).load()
+    check_plain(Path(path), CURVE, CURVE_VERSION)
+    return xr.open_zarr(path, consolidated=True).load()
 
 
-def _create(path: Path, plan: Plan, rows: dict[str, np.ndarray]) -> zarr.Group:
-    chunks = {name: {"chunks": (ROWS_PER_CHUNK, *rows[name].shape[1:])} for name in rows}
-    _place(path, layout(plan, rows), chunks)
-    return zarr.open_group(path, mode="r+")
-
-
-def _place(path: Path, dataset: xr.Dataset, encoding: dict[str, Any]) -> None:
-    """Lay the store out under another name and move it in place, so that a folder is a whole store or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-            dataset.to_zarr(partial, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+def write_dataset(path: Path, dataset: xr.Dataset, encoding: dict[str, Any]) -> None:
+    """Write a whole dataset to the folder ``path``."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        dataset.to_zarr(path, mode="a", zarr_format=3, consolidated=True, encoding=encoding)
 
 
 def _write_state(group: zarr.Group, which: str, state: State) -> None:
     for name in STATES:
-        _array(group, f"{which}_{name}")[...] = np.asarray(getattr(state, name))
-
-
-def _array(group: zarr.Group, name: str) -> zarr.Array:
-    found = group[name]
-    assert isinstance(found, zarr.Array)
-    return found
+        array_of(group, f"{which}_{name}")[...] = np.asarray(getattr(state, name))

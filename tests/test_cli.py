@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 import xarray as xr
 from helpers import breaking_bias, small_run, small_valve
+from sweeping import make
 
 import svjax as sv
 from svjax.cli import _parse, main
 from svjax.march import Progress
 from svjax.options import RunOptions
+from svjax.sweeps import SweepProgress
 
 TOML = """
 length = 4
@@ -192,7 +195,7 @@ def test_control_c_keeps_what_was_saved(folder, capsys, monkeypatch):
         if now.done == 1500:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("svjax.cli._Bar.__call__", stop)
+    monkeypatch.setattr("svjax.bars.Bar.run", stop)
     assert main(["run", "valve.toml", "--j-sd", "2", "--out", "run"]) == 130
     shown = capsys.readouterr()
     assert "interrupted after t = 25; 301 saves are kept" in shown.err and "Traceback" not in shown.err
@@ -228,3 +231,86 @@ def test_the_command_itself(folder):
         assert name == "config" or f"--{name.replace('_', '-')}" in shown.stdout
     for text in ("[gamma]", "[hbar/gamma]", "default:"):
         assert text in shown.stdout
+
+
+SWEEP = """
+length = 4
+width = 1
+pinned = 1
+free = 1
+anisotropy = ["0.4", "0.1"]
+field = [0.0, 0.01, 0]
+temperature = 0.1
+poles = 12
+pole-kind = "pade"
+j-sd = [1, 2]
+duration = 60
+dt = 0.05
+method = "rk38"
+start = "aligned"
+last-state = true
+"""
+
+
+def test_sweep_takes_ranges_and_files_and_resume_and_info_know_it(folder, capsys, monkeypatch):
+    (folder / "sweep.toml").write_text(SWEEP)
+
+    def stop(bar, now: SweepProgress):
+        if now.points == 2:
+            raise KeyboardInterrupt
+
+    words = ["sweep", "sweep.toml", "--j-sd", "2", "--anisotropy", "0.4", "0.1,0.2", "--voltage", "0:1:3"]
+    with monkeypatch.context() as context:
+        context.setattr("svjax.bars.Bar.sweep", stop)
+        assert main([*words, "--batch", "2", "--out", "runs/sweep"]) == 130
+    assert "`svjax resume runs/sweep` goes on" in capsys.readouterr().err
+    assert main(["info", "runs/sweep"]) == 0
+    shown = capsys.readouterr().out
+    assert "stopped; `svjax resume runs/sweep` goes on" in shown and "6: 4 pending, 2 complete" in shown
+    assert main(["resume", "runs/sweep"]) == 0
+    shown = capsys.readouterr()
+    assert "6 of 6 points" in shown.err and "left" in shown.err and "6: 6 complete" in shown.out
+    make("direct")
+    found, direct = sv.open_sweep("runs/sweep"), sv.open_sweep("direct")
+    assert found.drop_vars("begun").equals(direct.drop_vars("begun"))
+    assert main(["info", "runs/sweep", "--gamma-ev", "2"]) == 0 and "fs]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("--voltage 1", "At least one number must be a range"),
+        ("--voltage 0:1", "`voltage` must be first:last:count or a list of numbers, but is '0:1'"),
+        ("--voltage 0:1:3 --temperature 0.1,-0.1", "`temperature` must be positive"),
+        ("--voltage 0:1:3 --dt 2", "must have points that can be computed"),
+        ("--voltage 0:1:3 --observe magnetisation", "near is 'magnetization'"),
+        ("--voltage 0:1:3 --rank 1 --coordinator 127.0.0.1:9", "must be given together"),
+    ],
+)
+def test_bad_sweeps_are_refused_and_leave_nothing_behind(folder, capsys, words, message):
+    assert main(["sweep", *words.split(), "--out", "deep/sweep"]) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["valve.toml"]
+
+
+def test_every_option_of_a_sweep_reaches_it():
+    words = (
+        "--field 0 0:1:3 0 --lead-coupling 0.8,0.9 --hopping 0.9 --mu-bar=-1:1:2 --voltage 0.5 --drop asymmetric "
+        "--task modes --modes 2 --allow-unstable --batch 7 --zipped --temperature 0.1 0.2"
+    )
+    options = _parse(["sweep", *words.split()])
+    assert options.grid() == {"mu_bar": [-1.0, 1.0], "field[1]": [0.0, 0.5, 1.0], "lead_coupling": [0.8, 0.9]}
+    assert options.valve().temperature.tolist() == [0.1, 0.2] and float(options.valve().mu_bar) == -1.0
+    assert options.bias().shape == (1.0, 0.0) and float(options.bias().voltage) == 0.5
+    assert options.what() == sv.ModesTask(2, allow_unstable=True) and (options.batch, options.zipped) == (7, True)
+    words = "--start aligned --relax 5 --duration 7 --observe spins energy --last-state"
+    run = _parse(["sweep", *words.split()]).what()
+    assert run == sv.RunTask(7.0, 0.1, "etd", 5, ("spins", "energy"), "aligned", 5.0, True)
+    assert _parse(["sweep", "--task", "steady"]).what() == sv.SteadyTask()
+
+
+def test_a_run_saves_what_was_asked_for(folder):
+    assert main(["run", "valve.toml", *SHORT, "--observe", "energy", "spins", "--out", "run"]) == 0
+    dataset = sv.open_run("run")
+    assert json.loads(dataset.attrs["observables"]) == ["energy", "spins"] and "magnetization" not in dataset
+    assert dataset["spins"].dims == ("time", "spin", "component")

@@ -8,8 +8,12 @@ import pytest
 ORDER = """
     shapes units poles lattice bias valve parameters hamiltonian equations observables electrons levels landauer
     integrate steps evolve response roots stability steady branch relaxation envelope
-    macrospin macrospin_fit spectrum exchange
-    plan march protocol convergence records layout curve storage plot describe options cli
+    uncertainty macrospin macrospin_fit spectrum exchange
+    free targets descent shooting fitted fit macrospin_torques
+    plan clock march protocol convergence records layout curve
+    lock checkpoint plain store run_checkpoint storage
+    grid tasks batch points processes sweep_layout sweep_store tile_writer tile sweeps resumption
+    netcdf plot describe describe_sweep options sweep_options bars cli
 """.split()  # noqa: SIM905
 FOLDER = Path(__file__).parent.parent / "svjax"
 

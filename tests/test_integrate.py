@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import svjax as sv
 from svjax.integrate import RK38, Tableau, checkpointed_scan, exponential_step, runge_kutta_step
 
 
@@ -115,3 +116,12 @@ def test_the_exponential_step_without_rates_is_the_classic_runge_kutta_step():
 def test_the_exponential_step_is_exact_for_a_linear_decay_with_a_constant_source():
     f = lambda t, y: -50.0 * y + 3.0
     assert np.isclose(exponential_step(f, 50.0, 0.0, jnp.array(2.0), 0.3), 0.06 + 1.94 * np.exp(-15.0), rtol=1e-14)
+
+
+def test_stages_stay_apart_where_everything_but_the_state_is_constant():
+    """Under an outer ``jit`` step and valve are constants; the branch between stages must not be folded away."""
+    valve = sv.SpinValve.chain(1, 1, 1, j_sd=1.0, leads=True, poles=sv.pade_poles(2))
+    state = sv.stationary(valve, sv.aligned_spins(valve))
+    run = jax.jit(lambda s: sv.evolve(valve, s, (0.1, 0.0), 1.0, dt=0.1, save_every=10).state)
+    program = run.lower(state).compile().as_text()
+    assert program.count(" conditional(") >= 8, program.count(" conditional(")

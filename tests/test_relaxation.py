@@ -1,7 +1,5 @@
 """Modes against the full Jacobian of the equations of motion, their derivatives, counts of roots, and envelope fits."""
 
-import time
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -169,39 +167,11 @@ def test_modes_of_the_large_valve():
 @pytest.mark.parametrize("drop", [sv.symmetric, sv.asymmetric])
 @pytest.mark.parametrize("voltage", [0.5, 1.0, 2.0, 4.0])
 def test_modes_agree_with_simulated_runs(drop, voltage):
-    valve = sv.SpinValve.square(j_sd=2.0)
+    valve = sv.SpinValve.square(j_sd=2.0, poles=sv.optimized_poles(10))
     start = sv.steady_state(valve, None)
     bias = drop(voltage)
     mode = sv.relaxation_modes(valve, sv.steady_state(valve, bias, spins=start.spins), bias, count=1)[0]
-    run = sv.evolve(valve, start, bias, 1600.0, dt=0.04, save_every=25)
+    run = sv.evolve(valve, start, bias, 1600.0, dt=0.1, method="etd", save_every=10)
     fit = sv.fit_relaxation(run.t, run.observables["magnetization"][:, 1, 0])
     assert abs(fit.t_r * -mode.real - 1) < 0.01, (fit, mode)
     assert abs(fit.frequency / mode.imag - 1) < 0.01
-
-
-@pytest.mark.slow
-def test_33_voltages_within_a_minute(capsys):
-    """33 steady states and their four slowest modes after compilation, against one steady state by `evolve`."""
-    valve = sv.SpinValve.square(j_sd=2.0)
-    voltages = np.linspace(0, 8, 33)
-
-    def sweep(voltages):
-        biases = [sv.symmetric(v) for v in voltages]
-        states = sv.steady_states(valve, biases)
-        return [sv.relaxation_modes(valve, state, bias) for state, bias in zip(states, biases, strict=True)]
-
-    sweep(voltages[:2])
-    began = time.perf_counter()
-    modes = sweep(voltages)
-    seconds = time.perf_counter() - began
-    start, bias = sv.steady_state(valve, None), sv.symmetric(1.0)
-    run = lambda duration: jax.block_until_ready(sv.evolve(valve, start, bias, duration, dt=0.04, save_every=25).t)
-    run(20.0)
-    began = time.perf_counter()
-    run(20.0)
-    reach = 20 * 530.0  # 20 relaxation times: 1e-10 needs 23
-    by_evolution = (time.perf_counter() - began) * reach / 20
-    ratio = 33 * by_evolution / seconds
-    with capsys.disabled():
-        print(f"\n33 voltages {seconds:.1f} s; one by evolve {by_evolution:.0f} s; ratio {ratio:.0f}")
-    assert seconds < 60 and len(modes) == 33

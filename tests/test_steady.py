@@ -8,6 +8,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import svjax as sv
+from svjax.branch import _follow
 from svjax.steady import _linearize, _linearize_directly, _solve
 
 
@@ -133,6 +134,27 @@ def test_branches_are_kept():
     assert jnp.max(jnp.abs(alone.spins - branch[-1].spins)) < 1e-8
 
 
+@pytest.mark.parametrize("turn", [2.5, 10.0])
+def test_a_branch_is_bridged_where_spins_turn_far(turn):
+    """A spin at the angle ``turn`` times the bias, whose mirror image is found from starts further than 1 away."""
+
+    def solve(value, start):
+        angle = turn * float(value)
+        along = np.array([[np.cos(angle), np.sin(angle), 0.0]])
+        return sv.State(None, None, along if start is None or np.arccos((along * start).sum()) < 1 else -along)
+
+    states = _follow(solve, [np.array(0.0), np.array(1.0), np.array(2.0)], None)
+    for state, value in zip(states, (0.0, 1.0, 2.0), strict=True):
+        assert np.abs(state.spins - solve(value, None).spins).max() < 1e-12
+
+
+def test_the_end_of_a_branch_is_told():
+    """The spin jumps by a right angle at 0.3, however small the steps are."""
+    solve = lambda value, start: sv.State(None, None, np.array([[1.0, 0, 0] if value < 0.3 else [0.0, 1, 0]]))
+    with pytest.raises(sv.ConvergenceError, match=r"The branch ends near 0\.3"):
+        _follow(solve, [np.array(0.0), np.array(1.0)], None)
+
+
 def test_voltage_maps_to_level():
     """Fig. 14 on a small valve."""
     valve = sv.SpinValve.square(4, 2, 1, 1, j_sd=3.0, anisotropy=(0.4, 0.05), temperature=0.05)
@@ -168,6 +190,20 @@ def test_growing_mode_is_named():
     state = sv.steady_state(valve, (0.2, 0.0), spins=against, allow_unstable=True)
     assert torque(valve, state, (0.2, 0.0)) < 1e-10
     assert not sv.is_stable(valve, state, (0.2, 0.0))
+
+
+def test_a_limit_cycle_has_no_steady_state():
+    """A free layer with an easy plane, and a current polarised across it: the spin goes round and never stops."""
+    valve = small(easy_axes=(0.0, 0.0, 1.0), j_sd=2.0, anisotropy=(2.0, -0.3), poles=sv.optimized_poles(8))
+    bias, pinned = sv.asymmetric(0.5), [0.0, 0.0, 1.0]
+    for free, reason in ((pinned, "grows"), ([0.6, 0, 0.8], "No steady state was reached")):
+        with pytest.raises(sv.ConvergenceError, match=reason):
+            sv.steady_state(valve, bias, spins=jnp.array([pinned, free]))
+    start = sv.stationary(valve, jnp.array([pinned, [0.6, 0, 0.8]]))
+    run = sv.evolve(valve, start, bias, 400.0, dt=0.1, method="etd", save_every=10)
+    x, y, z = np.asarray(run.observables["magnetization"][-100:, 1]).T
+    turns = np.diff(np.unwrap(np.arctan2(y, x)))
+    assert np.ptp(z) < 1e-6 and np.ptp(turns) < 1e-6 and abs(turns[0]) > 0.1
 
 
 @pytest.mark.parametrize("bias", [sv.symmetric(60.0), sv.asymmetric(20.0)])

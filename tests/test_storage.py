@@ -62,6 +62,7 @@ def test_a_run_written_while_it_runs_equals_one_written_at_the_end(tmp_path, sto
 
 def test_a_run_that_is_killed_keeps_the_rows_it_had_saved(tmp_path, monkeypatch):
     monkeypatch.setattr("svjax.storage.SECONDS_PER_FLUSH", 0.0)
+    monkeypatch.setattr("svjax.storage.SAVING_SHARE", np.inf)
     path = tmp_path / "killed"
     writer = sv.RunWriter(path)
 

@@ -1,0 +1,25 @@
+"""Elapsed and remaining wall-clock time of long work."""
+
+import time
+
+
+class Clock:
+    """Estimates the time that is left of ``total`` units of work, ``before`` of which were done earlier.
+
+    The first piece, which was compiled, does not enter the estimate.
+    """
+
+    def __init__(self, total: float, before: float = 0):
+        self.total, self.before = total, before
+        self.started = time.monotonic()
+        self.warm: tuple[float, float] | None = None
+
+    def at(self, done: float) -> tuple[float, float]:
+        """Seconds elapsed and remaining when ``done`` of the work are done; infinity while nothing is known."""
+        now = time.monotonic()
+        since, before = self.warm or (self.started, self.before)
+        if self.warm is None and done > self.before:
+            self.warm = now, done
+        left = self.total - done
+        remaining = (now - since) / (done - before) * left if done > before else float("inf") if left else 0.0
+        return now - self.started, remaining

@@ -1,0 +1,49 @@
+"""Several processes, also on several hosts, that share the tiles of one sweep."""
+
+import os
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+
+def join_processes(coordinator: str | None = None, rank: int | None = None, count: int | None = None) -> None:
+    """Join the other processes of this job; to be called before anything is computed.
+
+    **Arguments:** address "host:port" of the ``coordinator``, which is process 0; the ``rank`` of this process and
+    the ``count`` of all. All of them None: SLURM (and what else JAX knows) tells them.
+
+    Raises ValueError if only some are given.
+    """
+    given = [value is not None for value in (coordinator, rank, count)]
+    if any(given) and not all(given):
+        raise ValueError("Arguments `coordinator`, `rank` and `count` must be given together, but one is missing.")
+    jax.distributed.initialize(coordinator, count, rank)
+
+
+def in_slurm_job() -> bool:
+    """Whether SLURM has started this process as one of several."""
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+
+
+def lead(work: Callable[[], object]) -> None:
+    """Let process 0 do some ``work`` that the others wait for; if it fails, all of them fail."""
+    error = None
+    if jax.process_index() == 0:
+        try:
+            work()
+        except Exception as caught:
+            error = caught
+    if jax.process_count() > 1:
+        failed = bool(multihost_utils.broadcast_one_to_all(np.array(error is not None)))
+        if failed and jax.process_index():
+            raise OSError("Process 0 could not prepare the sweep; its message says why.")
+    if error is not None:
+        raise error
+
+
+def wait_for_all() -> None:
+    """Wait until all processes are here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("svjax sweep")
