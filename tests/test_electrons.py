@@ -161,3 +161,14 @@ def test_stationary_electrons_have_derivatives_in_every_parameter(name):
     assert np.isclose(forward, reverse, rtol=1e-11)
     finite = (loss(valve, mu + jnp.array([0, 1e-5, 0])) - loss(valve, mu - jnp.array([0, 1e-5, 0]))) / 2e-5
     assert np.isclose(jax.grad(loss, argnums=1)(valve, mu)[1], finite, rtol=1e-7)
+
+
+def test_a_common_shift_of_all_levels_changes_nothing():
+    """Gauge invariance, below Eq. (9): mu_bar and every mu_l up by the same amount."""
+    valve, _ = tangled()
+    mu = np.array([0.3, -0.4, 0.1])
+    shifted = eqx.tree_at(lambda v: v.mu_bar, valve, valve.mu_bar + 0.37)
+    spins = random_spins(np.random.default_rng(3), len(valve.lattice.spin_sites))
+    one, other = sv.stationary(valve, spins, mu), sv.stationary(shifted, spins, mu + 0.37)
+    assert np.abs(one.rho - other.rho).max() < 1e-13
+    assert np.abs(one.pi - other.pi).max() < 1e-13
