@@ -17,6 +17,8 @@ import numpy as np
 
 MAGIC = b"svjax checkpoint 1\n"
 FACTS = "facts.json"
+FOLDER = ".checkpoints"
+"""Where in a store they lie."""
 
 Contents = tuple[dict[str, np.ndarray], dict[str, Any]]
 """Arrays by name and facts (numbers and texts) by name."""

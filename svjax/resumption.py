@@ -80,7 +80,7 @@ def resume_run(
         if dataset.attrs["status"] == "complete":
             return None
         raise ValueError(f"The run at {path} cannot be continued: it has no intact checkpoint.")
-    if found[1]["identity"] != identity(facts):
+    if found[1].get("identity") != identity(facts):
         raise ValueError(f"The run at {path} cannot be continued: its checkpoint is of another run.")
     warn_of_changes(facts)
     plan, half = _plan(dataset, found, bias, observe)

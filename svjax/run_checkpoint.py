@@ -9,19 +9,18 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from svjax.checkpoint import Checkpoint, Contents
+from svjax.checkpoint import FOLDER, Checkpoint, Contents
 from svjax.equations import State
 from svjax.layout import STATES
 from svjax.march import Halfway, Segment
 from svjax.plan import Equilibrium, Plan, Rows
 
-CHECKPOINTS = ".checkpoints"
 DEFINING = ("valve", "bias", "observables", "dt", "save_every", "method", "relax", "duration")
 
 
 def run_checkpoint(folder: Path) -> Checkpoint:
     """That of the run in ``folder``."""
-    return Checkpoint(folder / CHECKPOINTS, "run")
+    return Checkpoint(folder / FOLDER, "run")
 
 
 def to_checkpoint(plan: Plan, step: int, state: State, last: Segment | None, attributes: Mapping[str, Any]) -> Contents:

@@ -5,6 +5,7 @@ A chunk never holds points of two tiles, so processes do not meet. The status of
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from svjax.bias import Bias
-from svjax.checkpoint import Checkpoint
+from svjax.checkpoint import FOLDER, Checkpoint
 from svjax.grid import Tile, make_grid
 from svjax.plain import check_plain
 from svjax.records import bias_from_record, valve_from_record
@@ -24,6 +25,7 @@ from svjax.store import array_of, saving
 from svjax.sweep_layout import (
     FORMAT,
     FORMAT_VERSION,
+    PENDING,
     STATUS,
     SweepPlan,
     attributes,
@@ -31,8 +33,6 @@ from svjax.sweep_layout import (
     variables,
 )
 from svjax.tasks import task_from_record
-
-CHECKPOINTS = ".checkpoints"
 
 
 def build(plan: SweepPlan, path: Path) -> None:
@@ -83,11 +83,7 @@ class SweepStore:
             begun[tile.region] = np.asarray(begun[tile.region]) + 1
 
     def checkpoint(self, tile: Tile) -> Checkpoint:
-        return Checkpoint(self.path / CHECKPOINTS, f"tile-{tile.number}")
-
-    def save_checkpoint(self, tile: Tile, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-        with saving(self.path):
-            self.checkpoint(tile).save(arrays, facts)
+        return Checkpoint(self.path / FOLDER, f"tile-{tile.number}")
 
     def write(self, tile: Tile, values: Mapping[str, np.ndarray], first_row: int | None = None) -> None:
         """Write ``values`` of a tile's points; of runs, rows from ``first_row`` on."""
@@ -101,8 +97,12 @@ class SweepStore:
         if any(reasons):
             self.write(tile, {"reason": np.array(reasons, dtype=object)})
         self.write(tile, {"status": status.astype(np.int8)})
-        with saving(self.path):
-            self.checkpoint(tile).remove()
+        self.checkpoint(tile).remove()
+
+    def close(self) -> None:
+        """Remove what only an unfinished sweep needs."""
+        if not (self.status() == PENDING).any():
+            shutil.rmtree(self.path / FOLDER, ignore_errors=True)
 
 
 def open_sweep(path: str | os.PathLike) -> xr.Dataset:
@@ -131,8 +131,9 @@ def load_plan(path: Path, bias: Bias | None = None) -> SweepPlan:
         points = make_grid(valve, bias, grid["values"], bool(grid["zipped"]))
         block = tuple(int(b) for b in read("block"))
         plan = SweepPlan(valve, bias, task_from_record(read("task")), points, block, int(read("segment")))
-        if len(block) != len(points.shape) or min(block) < 1 or plan.segment < 1:
-            raise ValueError(f"block {block} and segment {plan.segment}")
+        fits = len(block) == len(points.shape) and all(1 <= b <= n for b, n in zip(block, points.shape, strict=True))
+        if not fits or plan.segment < 1:
+            raise TypeError(f"tiles of {block} points in segments of {plan.segment} steps")
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"The grid of this sweep cannot be read ({type(error).__name__}: {error}).") from None
     if plan.identity != facts.get("identity"):

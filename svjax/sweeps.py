@@ -183,6 +183,8 @@ def carry_out_sweep(path: Path, plan: SweepPlan, locks: list[Lock], progress: Wa
             runner.run(tile, watch.tick)
             watch.next_tile()
         wait_for_all()
+        if rank == 0:
+            store.close()
     finally:
         for lock in locks:
             lock.release()

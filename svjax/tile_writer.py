@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import jax.numpy as jnp
 import numpy as np
 
+from svjax.checkpoint import Checkpoint
 from svjax.equations import State
 from svjax.grid import Tile
 from svjax.layout import STATES
+from svjax.store import saving
 from svjax.sweep_store import SweepStore
 
 SECONDS_PER_SAVE = 2.0
@@ -41,6 +43,10 @@ class TileWriter:
     waiting: list[dict[str, np.ndarray]] = field(default_factory=list)
     saved: float = field(default_factory=time.monotonic)
     cost: float = 0.0
+    checkpoint: Checkpoint = field(init=False)
+
+    def __post_init__(self):
+        self.checkpoint = self.store.checkpoint(self.tile)
 
     def add(self, rows: dict[str, np.ndarray], position: Position) -> None:
         self.waiting.append(rows)
@@ -64,15 +70,16 @@ class TileWriter:
         arrays = {name: np.asarray(getattr(position.state, name)) for name in STATES}
         facts = {"identity": self.store.plan.identity, "tile": self.tile.number, "row": self.row}
         facts |= {"stage": position.stage, "step": position.step, "reasons": position.reasons}
-        self.store.save_checkpoint(self.tile, arrays | {"status": position.status, "end": position.end}, facts)
+        with saving(self.store.path):
+            self.checkpoint.save(arrays | {"status": position.status, "end": position.end}, facts)
 
     def load(self) -> Position | None:
         """Where an earlier process was with this tile; None if it had not come far."""
-        found = self.store.checkpoint(self.tile).load()
+        found = self.checkpoint.load()
         if found is None:
             return None
         arrays, facts = found
-        if (facts["identity"], facts["tile"]) != (self.store.plan.identity, self.tile.number):
+        if (facts.get("identity"), facts.get("tile")) != (self.store.plan.identity, self.tile.number):
             raise ValueError(f"The checkpoint of tile {self.tile.number} in {self.store.path} is of another sweep.")
         self.row = facts["row"]
         state = State(**{name: jnp.asarray(arrays[name]) for name in STATES})

@@ -1,10 +1,11 @@
 """A small sweep as a program, for tests that kill it or give it other devices and processes.
 
-python sweeping.py FOLDER [start | resume] [COORDINATOR RANK COUNT]
+python sweeping.py FOLDER DURATION [start | resume] [COORDINATOR RANK COUNT]
 """
 
 import os
 import sys
+from dataclasses import replace
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
@@ -32,12 +33,13 @@ def save_always(monkeypatch=None):
             setattr(module, key, value) if monkeypatch is None else monkeypatch.setattr(module, key, value)
 
 
-def main(path, order="start", coordinator=None, rank=0, count=1):
+def main(path, duration, order, coordinator=None, rank=0, count=1):
     jax.config.update("jax_enable_x64", True)
     if coordinator is not None:
         sv.join_processes(coordinator, int(rank), int(count))
     save_always()
-    found = make(path) if order == "start" else sv.resume(path)
+    task = replace(TASK, duration=float(duration))
+    found = make(path, task=task) if order == "start" else sv.resume(path)
     assert (found["status"] == 1).all()
     print(f"{jax.local_device_count()} devices, process {jax.process_index()} of {jax.process_count()}")
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sweeping import make
+from sweeping import TASK, make
 
 import svjax as sv
 
 SCRIPT = Path(__file__).parent / "sweeping.py"
 
 
-def start(path, *words, devices=1, order="start", **settings):
+def start(path, *words, devices=1, order="start", duration=TASK.duration, **settings):
     flags = f"--xla_force_host_platform_device_count={devices}"
-    command = [sys.executable, str(SCRIPT), str(path), order, *map(str, words)]
+    command = [sys.executable, str(SCRIPT), str(path), str(duration), order, *map(str, words)]
     environment = os.environ | {"XLA_FLAGS": flags} | settings
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
