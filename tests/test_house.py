@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import svjax
+
 ORDER = """
     shapes units poles lattice bias valve parameters hamiltonian equations observables electrons levels landauer
     integrate steps evolve response roots stability steady branch relaxation envelope
@@ -33,3 +35,11 @@ def test_the_list_is_complete():
 def test_imports_go_one_way(name):
     later = [other for other in imported(FOLDER / f"{name}.py") if other not in ORDER[: ORDER.index(name)]]
     assert not later
+
+
+def test_every_public_name_has_its_page():
+    pages = "\n".join(page.read_text() for page in (FOLDER.parent / "docs" / "api").glob("*.md"))
+    public = (getattr(svjax, name) for name in dir(svjax) if not name.startswith("_"))
+    own = [item for item in public if callable(item) and item.__module__.startswith("svjax")]
+    assert len(own) > 100
+    assert not [item.__name__ for item in own if f"::: {item.__module__}.{item.__name__}" not in pages]
