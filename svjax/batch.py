@@ -65,9 +65,9 @@ class Spread:
         return jax.device_put(points, NamedSharding(self.mesh, spec))
 
 
-def spread_over(devices: tuple[Any, ...], points: int) -> Spread:
-    """On a CPU one point after the other, which its caches like best; on other devices all points at once."""
-    return Spread(devices, 1 if devices[0].platform == "cpu" else ceil(points / len(devices)))
+def spread_over(devices: tuple[Any, ...], points: int, on_cpu: int) -> Spread:
+    """All points at once, but on a CPU groups of ``on_cpu``, one after the other."""
+    return Spread(devices, on_cpu if devices[0].platform == "cpu" else ceil(points / len(devices)))
 
 
 @eqx.filter_jit

@@ -26,6 +26,9 @@ from svjax.sweep_store import SweepStore
 from svjax.tasks import ModesTask, RunTask, SteadyTask
 from svjax.tile_writer import Position, TileWriter
 
+STEPPED_TOGETHER = 4
+"""Runs that a CPU steps together: a third faster than one by one. Steady states would wait for the slowest."""
+
 Report = Callable[[float, float], object]
 """Called with the part of a tile that is done and the time t that its runs have reached."""
 
@@ -73,9 +76,9 @@ class Runner:
         reasons = [refusal(self.plan.task, *one_point(*self.family, points, k)) for k in range(len(tile.indices[0]))]
         return np.where([bool(reason) for reason in reasons], REFUSED, COMPLETE).astype(np.int8), reasons
 
-    def _placed(self, indices: list[np.ndarray]) -> tuple[Spread, Values]:
+    def _placed(self, indices: list[np.ndarray], on_cpu: int = 1) -> tuple[Spread, Values]:
         """How points are spread, and their parameters, laid out like that."""
-        spread = spread_over(self.devices, len(indices[0]))
+        spread = spread_over(self.devices, len(indices[0]), on_cpu)
         return spread, spread.place(self.plan.grid.at(indices))
 
     def _run(self, task: RunTask, tile: Tile, report: Report) -> tuple[np.ndarray, list[str]]:
@@ -145,7 +148,7 @@ class Runner:
         first, steps = (-task.relax_steps, task.relax_steps) if position.stage == 1 else (0, task.steps)
         parts = pieces(steps, task.every, position.stage == 1, self.plan.segment)
         ends = first + np.cumsum([0, *parts])
-        spread, values = self._placed(indices)
+        spread, values = self._placed(indices, STEPPED_TOGETHER)
         for start, end in pairwise(ends.tolist()):
             if start < position.step or not (position.status == COMPLETE).any():
                 continue
