@@ -48,7 +48,7 @@ def along(couplings, function, valve):
 # %% [markdown]
 # ## Fig. 2: the spectrum
 #
-# Levels of $H(\mathbf S)$ against $J_{sd}$ for parallel layers (left: red up, blue down, grey unpolarised) and
+# Levels of $H(\mathbf S)$ against $J_{sd}$ for parallel layers (left: red up, blue down) and
 # perpendicular ones (right), details below. Claims: one mixed band for $J_{sd} < 3$, three bands for $J_{sd} > 7$,
 # whose outer ones live on the magnetic layers and are polarised; avoided crossings at weak coupling for perpendicular
 # layers.
@@ -62,11 +62,13 @@ spectra = {
 
 figure, axes = plt.subplots(2, 2, figsize=(7.6, 5.4), sharex="col")
 for column, (name, found) in zip(axes.T, spectra.items(), strict=True):
-    colour = found.polarization[..., 2] if name == "parallel" else np.zeros_like(found.energies)
+    colour = dict(color="0.3")
+    if name == "parallel":
+        colour = dict(c=found.polarization[..., 2], cmap="coolwarm", vmin=-1, vmax=1)
     for ax, limit in zip(column, (7.5, 0.75), strict=True):
         ax.scatter(
-            np.broadcast_to(couplings[:, None], found.energies.shape), found.energies, c=colour, s=0.5, lw=0,
-            cmap="coolwarm", vmin=-1, vmax=1, rasterized=True,
+            np.broadcast_to(couplings[:, None], found.energies.shape), found.energies, **colour, s=0.5, lw=0,
+            rasterized=True,
         )  # fmt: skip
         ax.set_ylim(-limit, limit)
     column[0].set_title(name)
@@ -256,6 +258,8 @@ for column, j_sd in zip(axes.T, (1.0, 5.0), strict=True):
     column[0].plot(some, 1e3 * runs, "o", mfc="none", color=COLOURS["vermillion"], label="runs")
     column[0].set_title(f"$J_{{sd}} = {j_sd:g}$")
     column[1].set(xlabel=r"$N_\mathrm{NM}$", xscale="log", yscale="log")
+    column[1].set_xticks([5, 10, 20, 40], ["5", "10", "20", "40"])
+    column[1].set_xticks([], minor=True)
     odd = spacers % 2 == 1
     for chosen, colour, name in ((odd, "vermillion", "odd"), (~odd, "blue", "even")):
         x, y = spacers[chosen], np.abs(rotating[chosen])

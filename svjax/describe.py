@@ -102,6 +102,7 @@ def numbers(value: Any) -> str:
 
 
 def valve_lines(valve: dict[str, Any], show: Show) -> list[tuple[str, str]]:
+    """The shape and the parameters of a recorded valve."""
     lattice, value = valve["lattice"], valve["parameters"]
     sizes = " + ".join(str(len(layer)) for layer in lattice["layers"]) or "no"
     shape = f"{lattice['n_sites']} sites, {sizes} spins, {len(lattice['contacts'])} leads"
