@@ -85,7 +85,8 @@ ax.legend()
 #
 # A bias is any function of the time that returns one level for each lead. The wide-band equations stay exact: the band
 # of a lead moves with its level. `sv.Oscillating` is one whose amplitude and frequency can be differentiated; here the
-# right lead of the junction is shaken, and the charge that the others see is rectified by the valve.
+# right lead of the junction is shaken. On average no charge flows: at half filling, what the valve does to electrons in
+# one half of a period it does to holes in the other.
 
 # %%
 shaken = sv.Oscillating(base=jnp.zeros(3), amplitude=jnp.array([0.0, 1.0, 0.0]), omega=0.5)
@@ -99,7 +100,7 @@ figure, ax = plt.subplots()
 for lead, colour in zip(range(3), ("vermillion", "blue", "black"), strict=True):
     ax.plot(run.t / period, current[:, lead], color=sv.plot.COLOURS[colour], label=f"lead {lead}")
 ax.set(xlabel="time (periods)", ylabel=r"$\mathcal{I}$ into the valve ($\gamma/\hbar$)")
-ax.legend(ncols=3)
+ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 print("mean current over the last period:", current[-steps // 2 :].mean(0).round(5))
 
 # %% [markdown]
