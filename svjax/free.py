@@ -23,8 +23,8 @@ class Free:
 
     Arguments:
         start: where it starts; None: the value that the valve (or the bias) has.
-        low, high: it stays between them. None: no bound, but 0 for the lower one of what must be positive (hopping,
-            Gamma, T, the width of a pulse).
+        low: it stays above. None: no bound, but 0 for what must be positive (hopping, Gamma, T, the width of a pulse).
+        high: it stays below.
         prior: (mean, standard error) of what is known of it beforehand; it counts as one more datum.
     """
 
