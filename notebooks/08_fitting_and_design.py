@@ -152,7 +152,7 @@ precessing = sv.SpinValve.square(
 )
 tilted = jnp.array([[1.0, 0.0, 0.0], [0.8, 0.0, 0.6]])
 begin = lambda valve: sv.stationary(valve, tilted)
-turns, pieces = (60.0, 6) if REDUCED else (240.0, 24)
+turns, pieces = (24.0, 3) if REDUCED else (240.0, 24)
 seen = sv.evolve(precessing, begin(precessing), bias, turns, dt=0.2, save_every=5, method="etd")
 noisy = np.asarray(seen.observables["magnetization"])
 noisy = noisy + 1e-3 * np.random.default_rng(1).normal(size=noisy.shape)
@@ -199,7 +199,7 @@ def price(valve, bias):
 
 levels = {f"voltages[{k}]": sv.Free(start=0.2, low=-3.0, high=3.0) for k in range(1, LEVELS - 1)}
 flat = sv.Waveform(np.linspace(0, PULSE, LEVELS), np.zeros(LEVELS))
-design = sv.fit(small, levels, price, bias=flat, mode="reverse", max_steps=5 if REDUCED else 60)
+design = sv.fit(small, levels, price, bias=flat, mode="reverse", max_steps=2 if REDUCED else 60)
 print(design.reason)
 tilt, charge = tilt_and_charge(small, design.bias)
 print(f"the pulse: tilt {tilt:.4f}, charge {charge:.4f}")
@@ -245,6 +245,6 @@ time = lambda valve, bias: -1 / slowest(valve, bias).real
 print(f"as it is: t_R = {time(small, bias):.1f}")
 for name, sign in (("fastest", 1), ("slowest", -1)):
     loss = lambda valve, bias, sign=sign: sign * jnp.log(time(valve, bias))
-    found = sv.fit(small, within, loss, bias=bias, max_steps=5 if REDUCED else 50)
+    found = sv.fit(small, within, loss, bias=bias, max_steps=2 if REDUCED else 50)
     values = ", ".join(f"{key} = {value:.3f}" for key, value in found.values.items())
     print(f"{name}: t_R = {time(found.valve, bias):.1f} with {values} ({found.reason})")

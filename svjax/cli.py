@@ -86,8 +86,9 @@ def _do(options: Options) -> int:
     if isinstance(options, SweepOptions | ResumeOptions):
         from svjax import processes
 
-        if options.coordinator is not None or processes.in_slurm_job():
-            processes.join_processes(options.coordinator, options.rank, options.processes)
+        told = (options.coordinator, options.rank, options.processes)
+        if any(part is not None for part in told) or processes.in_slurm_job():
+            processes.join_processes(*told)
     if isinstance(options, RunOptions):
         return _run(options)
     if isinstance(options, SteadyOptions):
@@ -180,6 +181,8 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
         work(bar)
     except KeyboardInterrupt:
         bar.close()
+        if not folder.exists():
+            raise
         print(f"svjax: interrupted; `svjax resume {folder}` goes on.", file=sys.stderr)
         return INTERRUPTED
     finally:
@@ -225,20 +228,21 @@ def _steady(options: SteadyOptions) -> int:
 
 
 def _info(options: InfoOptions) -> int:
-    from svjax import curve, describe, describe_sweep, lock, plain, storage, sweep_layout
+    from svjax import curve, describe, describe_sweep, lock, plain, storage, store, sweep_layout
     from svjax.units import Units
 
     units = None if options.gamma_ev is None else Units(options.gamma_ev)
     kind = plain.store_format(options.run)
-    if kind == sweep_layout.FORMAT:
-        print(describe_sweep.describe_sweep(options.run, units))
-    elif kind == curve.FORMAT:
-        print(describe.describe_curve(storage.open_curve(options.run), units))
-    else:
-        run = storage.open_run(options.run)
-        if run.attrs["status"] == "running" and not lock.is_locked(options.run):
-            run = run.assign_attrs(status="stopped", reason=f"`svjax resume {options.run}` goes on.")
-        print(describe.describe(run, units))
+    with store.reading(options.run):
+        if kind == sweep_layout.FORMAT:
+            print(describe_sweep.describe_sweep(options.run, units))
+        elif kind == curve.FORMAT:
+            print(describe.describe_curve(storage.open_curve(options.run), units))
+        else:
+            run = storage.open_run(options.run)
+            if run.attrs["status"] == "running" and not lock.is_locked(options.run):
+                run = run.assign_attrs(status="stopped", reason=f"`svjax resume {options.run}` goes on.")
+            print(describe.describe(run, units))
     return 0
 
 

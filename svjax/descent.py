@@ -77,10 +77,10 @@ def descend(problem: Problem, u: Array, most: int, report: Report, stage: str = 
     What is not finite counts as too large.
     """
     loss, gradient = problem(u)
-    state, idle = LBFGS.init(u), 0
+    state, idle, first = LBFGS.init(u), 0, float(jnp.max(jnp.abs(gradient)))
     outcome = lambda converged, reason: Outcome(u, loss, gradient, converged, reason)
     for step in range(1, most + 1):
-        if float(jnp.max(jnp.abs(gradient))) <= TINY * max(1.0, abs(float(loss))):
+        if float(jnp.max(jnp.abs(gradient))) <= TINY * max(first, abs(float(loss))):
             return outcome(True, "converged: the gradient vanishes")
         direction, state = _next(gradient, state, u)
         if not float(direction @ gradient) > 0:  # the curvature seen so far misleads: forget it

@@ -40,9 +40,12 @@ def describe_sweep(path: str | os.PathLike, units: Units | None = None) -> str:
 def _valve(sweep: xr.Dataset, show: Show, grid: dict) -> list[tuple[str, str]]:
     """The parameters that are not swept, and the bias."""
     bias = json.loads(sweep.attrs["bias"])
-    shown = ", ".join(f"{name} = {value}" for name, value in bias.items() if name != "kind")
+    swept = {name.split("[")[0] for name in grid["values"]}
+    shown = ", ".join(
+        f"{name} {'as above' if name in swept else f'= {value}'}" for name, value in bias.items() if name != "kind"
+    )
     lines = [*valve_lines(json.loads(sweep.attrs["valve"]), show), ("bias", f"{bias['kind']}: {shown}")]
-    return [line for line in lines if line[0] not in grid["values"]]
+    return [line for line in lines if line[0] not in swept]
 
 
 def _status(sweep: xr.Dataset, path: Path) -> str:

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,13 +61,13 @@ def fit(
     valve = prepare(valve) if isinstance(valve, SpinValve) else valve
     chosen = parameters(valve, bias, free)
     _check_options(starts, mode, max_steps)
-    model = lambda u: _with_directions(*set_parameters(valve, bias, chosen.named(u)))
+    model = lambda u: set_parameters(valve, bias, chosen.named(u))
     origin = jnp.zeros(len(chosen.names))
     report = _reporter(chosen, progress)
     if callable(targets) and not isinstance(targets, Trace | SteadyCurve):
         shape = jax.eval_shape(lambda u: jnp.asarray(targets(*model(u))), origin).shape
         if shape == ():
-            loss = lambda u: jnp.asarray(targets(*model(u)))
+            loss = lambda u: jnp.asarray(targets(*model(u))) + jnp.sum(chosen.surprise(chosen.physical(u)) ** 2) / 2
             problem = with_derivative(loss, mode or ("forward" if len(origin) <= 8 else "reverse"))
             _check_start(problem(origin)[0][None])
             outcomes = [descend(problem, u, max_steps, report) for u in _starts(chosen, starts, seed)]
@@ -96,9 +95,12 @@ def _fit_residuals(
     shapes = [part.values.shape if isinstance(part, Trace | SteadyCurve) else of_function(part) for part in targets]
     prior = lambda u: chosen.surprise(chosen.physical(u))
     residuals = lambda u: jnp.concatenate([jnp.asarray(part(*model(u))).ravel() for part in targets] + [prior(u)])
-    many = len(chosen.names) > max(8, sum(int(np.prod(shape)) for shape in shapes))
+    count = sum(int(np.prod(shape)) for shape in shapes)
+    many = len(chosen.names) > max(8, count)
     problem = with_derivative(residuals, mode or ("reverse" if many else "forward"))
-    growth = _check_problem(problem, starts[0], chosen.names, traces, targets, shapes)
+    if not known and count <= len(chosen.names):
+        raise ValueError(f"Argument `sigma` must be given for {count} data and {len(chosen.names)} parameters.")
+    growth = _check_problem(problem, starts[0], chosen, traces, targets, shapes)
 
     if traces and traces[0].segments > 1:
         begun = [shoot(traces[0], model, prior, u, report, max_steps) for u in starts]
@@ -107,13 +109,24 @@ def _fit_residuals(
     u = min(begun, key=lambda u: _finite(halved_square(problem)(u)[0])) if len(begun) > 1 else begun[0]
     noise = known, shapes[0][0] if shapes[0] and not known else 1
     found = polish(problem, u, max_steps, report, noise)
-    _, covariance, determined = error_bars(found.value, found.derivative, *noise)
-    open_ones = undetermined(found.derivative, chosen.names)
-    covariance = np.asarray(covariance) if determined and not open_ones else np.full((len(u), len(u)), np.inf)
+    covariance, open_ones = _uncertainty(found, chosen, noise)
     parts = np.split(np.asarray(found.value), np.cumsum([int(np.prod(shape)) for shape in shapes]))
     shaped = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=False)]
     loss = float(found.value @ found.value) / 2
     return _result(chosen, model, found, loss, covariance, shaped, open_ones, growth)
+
+
+def _uncertainty(found: Outcome, chosen: Parameters, noise: tuple[bool, int]) -> tuple[np.ndarray, list[str]]:
+    """The covariance of u, zero for parameters at their bounds, and what the data leave open of the others."""
+    inside = ~chosen.at_bounds(found.u)
+    covariance = np.zeros((len(inside), len(inside)))
+    if not inside.any():
+        return covariance, []
+    jacobian, names = found.derivative[:, inside], [n for n, free in zip(chosen.names, inside, strict=True) if free]
+    _, part, determined = error_bars(found.value, jacobian, *noise)
+    open_ones = undetermined(jacobian / chosen.slopes(found.u)[inside], names)
+    covariance[np.ix_(inside, inside)] = part if determined and not open_ones else np.inf
+    return covariance, open_ones
 
 
 def _result(
@@ -128,16 +141,18 @@ def _result(
 ) -> Fit:
     """The `Fit` at an outcome, its covariance carried over from u to the parameters."""
     valve, bias = model(found.u)
-    slopes = np.diagonal(jax.jacfwd(chosen.physical)(found.u))
+    slopes = np.asarray(chosen.slopes(found.u))
     values = dict(zip(chosen.names, np.asarray(chosen.physical(found.u)).tolist(), strict=True))
-    errors = None
+    errors, spread = None, covariance
     if covariance is not None:
         covariance = covariance * np.outer(slopes, slopes)
         errors = dict(zip(chosen.names, np.sqrt(np.diagonal(covariance)).tolist(), strict=True))
-    reason = found.reason
+    stuck = [name for name, at in zip(chosen.names, chosen.at_bounds(found.u), strict=True) if at]
+    reason = found.reason + (f"; at a bound: {', '.join(stuck)}" if stuck else "")
     return Fit(
-        valve, bias, values, errors, covariance, residuals or [], loss, found.converged, reason, open_ones or [], growth
-    )
+        valve, bias, values, errors, covariance, residuals or [], loss, found.converged, reason, open_ones or [],
+        growth, lambda du: model(found.u + du), spread,
+    )  # fmt: skip
 
 
 def _check_options(starts: int, mode: str | None, max_steps: int) -> None:
@@ -154,7 +169,7 @@ def _check_start(residuals: Array) -> None:
 
 
 def _check_problem(
-    problem: Problem, u: Array, names: Sequence[str], traces: list[Trace], targets: list, shapes: list
+    problem: Problem, u: Array, chosen: Parameters, traces: list[Trace], targets: list, shapes: list
 ) -> float:
     """Raise where the start is no start or the data cannot determine the parameters; the growth of the derivatives."""
     residuals, jacobian = problem(u)
@@ -173,9 +188,14 @@ def _check_problem(
             stacklevel=4,
         )
     if np.all(np.isfinite(jacobian)):
-        found = undetermined(jacobian, names)
+        found = undetermined(jacobian / chosen.slopes(u), chosen.names)
         if found:
             raise ValueError("Argument `free` must be determined by the data, but is not: " + "; ".join(found) + ".")
+    elif all(trace.segments == 1 for trace in traces):
+        raise ValueError(
+            "Argument `free` must start where the derivatives of the data are finite, but they are not there; those of "
+            "a long trace may be with `segments`."
+        )
     return growth
 
 
@@ -195,11 +215,3 @@ def _reporter(chosen: Parameters, progress: Callable[[FitProgress], object] | No
             progress(FitProgress(stage, step, loss, values))
 
     return report
-
-
-def _with_directions(valve, bias):
-    """The model with easy axes of length one, of which a fit moves the components."""
-    if "easy_axes" in vars(valve):
-        axes = valve.easy_axes
-        valve = eqx.tree_at(lambda v: v.easy_axes, valve, axes / jnp.linalg.norm(axes, axis=-1, keepdims=True))
-    return valve, bias

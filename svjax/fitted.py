@@ -7,8 +7,6 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from svjax.parameters import set_parameters
-
 
 class FitProgress(NamedTuple):
     """What `fit` tells its ``progress`` after each step."""
@@ -31,6 +29,11 @@ class Fit(eqx.Module):
     - `converged`, `reason`: whether the fit came to rest, and why it stopped.
     - `undetermined`: combinations of parameters that the data leave open, in words.
     - `growth`: the rate with which the derivatives of a trace grow exponentially, 0 where they do not.
+    - `around`, `spread`: the valve and the bias at a displacement of the coordinates in which the fit moves, where no
+      bound is in the way, and their covariance, (n, n): what `derived` needs.
+
+    A parameter that ends at a bound is named in `reason` and has no error; those of the others are for it held there.
+    The entries of an easy axis in `values` are those before it is given length one.
     """
 
     valve: Any
@@ -44,12 +47,16 @@ class Fit(eqx.Module):
     reason: str
     undetermined: list[str]
     growth: float
+    around: Callable[[np.ndarray], tuple[Any, Any]]
+    spread: np.ndarray | None
 
     @property
     def correlation(self) -> Float[np.ndarray, "n n"]:
         """The covariance in units of the errors."""
-        spread = np.sqrt(np.diagonal(self._covariance()))
-        return self._covariance() / np.outer(spread, spread)
+        covariance = _needed(self.covariance)
+        errors = np.sqrt(np.diagonal(covariance))
+        scale = np.where(errors > 0, errors, 1.0)
+        return covariance / np.outer(scale, scale)
 
     def derived(self, function: Callable[[Any, Any], Any]) -> tuple[float, float]:
         """The value of a number that follows from the fit, ``function(valve, bias)``, and its standard error.
@@ -57,18 +64,14 @@ class Fit(eqx.Module):
         error^2 = g^T covariance g, g the gradient, by central differences of a tenth of an error along the axes of the
         covariance: the function may be anything.
         """
-        covariance, names = self._covariance(), list(self.values)
-        middle, spread = np.array(list(self.values.values())), np.sqrt(np.diagonal(covariance))
-        weights, axes = np.linalg.eigh(covariance / np.outer(spread, spread))
-        at = lambda x: float(function(*set_parameters(self.valve, self.bias, dict(zip(names, x, strict=True)))))
-        steps = 0.1 * np.sqrt(np.maximum(weights, 0)) * axes * spread[:, None]
-        slopes = [(at(middle + step) - at(middle - step)) / 0.2 for step in steps.T]
-        return at(middle), float(np.linalg.norm(slopes))
-
-    def _covariance(self) -> np.ndarray:
-        if self.covariance is None or not np.all(np.isfinite(self.covariance)):
-            raise ValueError("A covariance is needed, but a scalar loss or undetermined parameters have none.")
-        return self.covariance
+        covariance = _needed(self.spread)
+        errors = np.sqrt(np.diagonal(covariance))
+        scale = np.where(errors > 0, errors, 1.0)
+        weights, axes = np.linalg.eigh(covariance / np.outer(scale, scale))
+        at = lambda du: float(function(*self.around(du)))
+        steps = 0.1 * np.sqrt(np.maximum(weights, 0)) * axes * scale[:, None]
+        slopes = [(at(step) - at(-step)) / 0.2 for step in steps.T if np.any(step)]
+        return float(function(self.valve, self.bias)), float(np.linalg.norm(slopes))
 
     def __str__(self) -> str:
         width = max(map(len, self.values))
@@ -79,8 +82,14 @@ class Fit(eqx.Module):
         data = sum(part.size for part in self.residuals)
         lines.append(f"loss {self.loss:.6g}" + (f" of {data} data" if data else ""))
         if self.covariance is not None and np.all(np.isfinite(self.covariance)) and len(self.values) > 1:
-            off = self.correlation - np.eye(len(self.values))
+            off = np.tril(self.correlation, -1)
             i, j = np.unravel_index(np.argmax(np.abs(off)), off.shape)
             lines[-1] += f"; largest correlation {off[i, j]:.2f}, of {list(self.values)[i]} and {list(self.values)[j]}"
         lines += [f"not determined: {text}" for text in self.undetermined]
         return "\n".join(lines)
+
+
+def _needed(covariance: np.ndarray | None) -> np.ndarray:
+    if covariance is None or not np.all(np.isfinite(covariance)):
+        raise ValueError("A covariance is needed, but a scalar loss or undetermined parameters have none.")
+    return covariance

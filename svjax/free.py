@@ -5,14 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from svjax.parameters import get_parameter
 
 POSITIVE = ("hopping", "lead_coupling", "temperature", "width", "n_s")
 """Parameters that are positive unless a `Free` says otherwise."""
+
+AT_BOUND = 1e-4
+"""A parameter whose distance to a bound has shrunk by this factor lies on it."""
 
 Coordinates = Float[Array, "n"]
 
@@ -55,6 +59,14 @@ class Parameters(eqx.Module):
     def named(self, u: Coordinates) -> dict[str, Array]:
         """x of u by name."""
         return dict(zip(self.names, self.physical(u), strict=True))
+
+    def slopes(self, u: Coordinates) -> Coordinates:
+        """dx/du."""
+        return jnp.diagonal(jax.jacfwd(self.physical)(u))
+
+    def at_bounds(self, u: Coordinates) -> Bool[np.ndarray, "n"]:
+        """Which parameters have come so near to a bound that x hardly moves with u any more."""
+        return np.asarray(jnp.abs(self.slopes(u)) < AT_BOUND * jnp.abs(self.slopes(jnp.zeros_like(u))))
 
     def surprise(self, x: Coordinates) -> Float[Array, "priors"]:
         """(x - mean)/error of the parameters that have a prior."""

@@ -57,9 +57,11 @@ def make_grid(valve: SpinValve, bias: Bias, values: Mapping[str, Numbers], zippe
     """Check the ``values`` of parameters of ``valve`` and ``bias``, each a list of numbers, also against the valve."""
     if not values:
         raise ValueError("Argument `grid` must name at least one parameter, but is empty.")
-    arrays = {}
-    for name, numbers in values.items():
-        field = name.split("[")[0].strip()
+    arrays: dict[str, np.ndarray] = {}
+    for name, numbers in ((name.replace(" ", ""), numbers) for name, numbers in values.items()):
+        field = name.split("[")[0]
+        if name in arrays:
+            raise ValueError(f"Argument `grid` must name each parameter once, but names {name!r} twice.")
         array = arrays[name] = np.asarray(numbers, float)
         get_parameter(valve, bias, name)
         if name in RESERVED:
@@ -76,7 +78,7 @@ def make_grid(valve: SpinValve, bias: Bias, values: Mapping[str, Numbers], zippe
     if zipped and len({len(array) for array in arrays.values()}) > 1:
         lengths = {name: len(array) for name, array in arrays.items()}
         raise ValueError(f"Argument `grid` must give lists of one length to be zipped, but has {lengths}.")
-    of_valve = tuple(hasattr(valve, name.split("[")[0].strip()) for name in arrays)
+    of_valve = tuple(hasattr(valve, name.split("[")[0]) for name in arrays)
     return Grid(tuple(arrays), tuple(arrays.values()), zipped, of_valve)
 
 

@@ -37,8 +37,9 @@ class TorqueFit(eqx.Module):
 
     - `model`: the fitted `MacrospinModel`; `start`: its directions (2, 3) at the first time of the run.
     - `fit`: the `Fit`, with values, errors, covariance and residuals.
-    - `relaxation_time`, `relaxation_error`: t_R = -1/Re lambda of the slowest precession about its state of rest, and
-      its standard error. `frequency`, `frequency_error`: Im lambda.
+    - `relaxation_time`, `relaxation_error`: t_R = -1/Re lambda of the slowest precession about the state of rest that
+      the model comes to near the end of the run or near its easy axes, and its standard error; nan where it comes to
+      none, as without damping. `frequency`, `frequency_error`: Im lambda.
     """
 
     model: MacrospinModel
@@ -90,6 +91,8 @@ def fit_torques(
         raise ValueError(f"Argument `magnetization` must have shape {(len(times), 2, 3)}, but has shape {m.shape}.")
     if not np.all(np.isfinite(m)):
         raise ValueError("Argument `magnetization` must be finite, but is not.")
+    if isinstance(free, str):
+        raise ValueError(f"Argument `free` must be a list of names, but is {free!r}.")
     model = jax.tree.map(real_array, model)
     reference = jnp.asarray(m[0] / np.linalg.norm(m[0], axis=-1, keepdims=True))
     names = dict(free) if isinstance(free, Mapping) else {name: Free() for name in free}
@@ -97,10 +100,26 @@ def fit_torques(
     trace = Trace(times[1:] - times[0], m[1:], sigma=sigma, start=Start.directions)
     found = fit(model, names, trace, bias=Start(reference, jnp.zeros(4)), progress=progress)
     last = m[-1] / np.linalg.norm(m[-1], axis=-1, keepdims=True)
-    slowest = lambda model: macrospin_modes(model, last)[0]
-    t_r = found.derived(lambda model, _: -1 / slowest(model).real)
-    frequency = found.derived(lambda model, _: slowest(model).imag)
+    numbers = [lambda model, _: -1 / _slowest(model, last).real, lambda model, _: _slowest(model, last).imag]
+    if found.spread is not None and np.all(np.isfinite(found.spread)):
+        t_r, frequency = (found.derived(number) for number in numbers)
+    else:
+        t_r, frequency = ((number(found.valve, None), np.inf) for number in numbers)
     return TorqueFit(found.valve, found.bias.directions(), found, *t_r, *frequency)
+
+
+def _slowest(model: MacrospinModel, last: np.ndarray) -> complex:
+    """lambda of the mode of smallest |lambda| about a stable state of rest near ``last`` or near the easy axes; nan
+    where there is none."""
+    axes = np.asarray(model.easy_axes)
+    for guess in (last, np.where(np.sum(axes * last, 1, keepdims=True) < 0, -axes, axes)):
+        try:
+            rates = macrospin_modes(model, guess)
+        except RuntimeError:
+            continue
+        if np.all(np.real(rates) < -1e-12):
+            return complex(rates[0])
+    return complex(np.nan, np.nan)
 
 
 def macrospin_modes(model: MacrospinModel, m: ArrayLike) -> Complex[np.ndarray, "modes"]:

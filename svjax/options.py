@@ -167,9 +167,14 @@ def numbers(name: str, text: str) -> list[float]:
         if ":" not in text:
             return [float(part) for part in text.split(",")]
         first, last, count = text.split(":")
+        if not (np.isfinite([float(first), float(last)]).all() and int(count) > 1):
+            raise ValueError
         return [float(value) for value in np.linspace(float(first), float(last), int(count))]
     except ValueError:
-        raise ValueError(f"Argument `{name}` must be first:last:count or a list of numbers, but is {text!r}.") from None
+        raise ValueError(
+            f"Argument `{name}` must be first:last:count, with a count of at least 2, or a list of numbers, but is "
+            f"{text!r}."
+        ) from None
 
 
 def free_name(name: str, overwrite: bool) -> Path:

@@ -4,7 +4,7 @@
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ SYMBOLS = {
     "lead_coupling": ("Gamma", "hopping"),
     "temperature": ("T", "hopping/k_B"),
     "voltage": ("V", "hopping/e"),
+    "voltages": ("V", "hopping/e"),
+    "times": ("t", "hbar/hopping"),
     "mu": ("mu", "hopping"),
     "base": ("mu", "hopping"),
     "amplitude": ("amplitude of mu", "hopping"),
@@ -51,7 +53,10 @@ def get_parameter(valve: eqx.Module, bias: Bias, name: str) -> Array:
 
 
 def set_parameters(valve: Model, bias: Bias, values: Mapping[str, Numbers]) -> tuple[Model, Bias]:
-    """The valve and the bias with other ``values`` of the parameters named, in every entry where no index is given."""
+    """The valve and the bias with other ``values`` of the parameters named, in every entry where no index is given.
+
+    Easy axes are given length one again once all their entries are set.
+    """
     for name, value in values.items():
         field, index = _split(valve, bias, name)
         leaf = _leaf(valve, bias, field)
@@ -60,6 +65,10 @@ def set_parameters(valve: Model, bias: Bias, values: Mapping[str, Numbers]) -> t
             valve = eqx.tree_at(lambda v, field=field: getattr(v, field), valve, leaf)
         else:
             bias = eqx.tree_at(lambda b, field=field: getattr(b, field), bias, leaf)
+    if any(name.strip().startswith("easy_axes") for name in values):
+        axes: Any = getattr(valve, "easy_axes")  # noqa: B009
+        unit = axes / jnp.linalg.norm(axes, axis=-1, keepdims=True)
+        valve = eqx.tree_at(lambda v: v.easy_axes, valve, unit)
     return valve, bias
 
 

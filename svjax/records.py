@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from svjax.bias import Bias, Constant, Oscillating, Pulse, VoltageDrop
+from svjax.bias import Bias, Constant, Oscillating, Pulse, VoltageDrop, Waveform
 from svjax.lattice import Lattice
 from svjax.poles import Poles
 from svjax.shapes import real_array
@@ -27,7 +27,9 @@ PARAMETERS = (
     "lead_coupling",
     "temperature",
 )
-BIASES = {kind.__name__: kind for kind in (Constant, VoltageDrop, Pulse, Oscillating)}
+BIASES = {kind.__name__: kind for kind in (Constant, VoltageDrop, Waveform, Pulse, Oscillating)}
+SAMPLES = (0.0, 0.1, 1.0, 10.0, 100.0)
+"""Times at which the levels of any other bias are recorded, to tell it from another one of the same name."""
 
 
 def valve_to_record(valve: SpinValve) -> dict[str, Any]:
@@ -65,10 +67,11 @@ def valve_from_record(record: Mapping[str, Any]) -> SpinValve:
 
 
 def bias_to_record(bias: Bias) -> dict[str, Any]:
-    """A bias of svjax by its name and parameters; of any other function only the name is kept."""
+    """A bias of svjax by its name and parameters; of any other function the name and its levels at some times."""
     kind = type(bias).__name__
     if BIASES.get(kind) is not type(bias):
-        return {"kind": "function", "name": getattr(bias, "__qualname__", kind)}
+        levels = [_plain(bias(jnp.asarray(t))) for t in SAMPLES]
+        return {"kind": "function", "name": getattr(bias, "__qualname__", kind), "levels": levels}
     return {"kind": kind} | {name: _plain(value) for name, value in vars(bias).items()}
 
 
@@ -78,9 +81,8 @@ def bias_from_record(record: Mapping[str, Any]) -> Bias:
     if kind is None:
         raise ValueError(f"The bias of this run was the function {record.get('name')!r}, which a run does not hold.")
     values = {name: value for name, value in record.items() if name != "kind"}
-    if kind is VoltageDrop:
-        return VoltageDrop(real_array(values["voltage"]), tuple(values["shape"]))
-    leaves: dict[str, Any] = {name: jnp.asarray(value) for name, value in values.items()}
+    static = {"shape": tuple(values.pop("shape"))} if "shape" in values else {}
+    leaves: dict[str, Any] = {name: real_array(value) for name, value in values.items()} | static
     return kind(**leaves)
 
 

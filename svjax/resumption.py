@@ -14,17 +14,18 @@ import zarr
 from svjax.bias import Bias
 from svjax.electrons import stationary
 from svjax.evolve import Observe
-from svjax.layout import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION
+from svjax.layout import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
 from svjax.lock import Lock
 from svjax.march import Halfway, Progress, Run, carry_out
 from svjax.observables import Observables, default_observables
 from svjax.plain import check_plain, store_format
 from svjax.plan import Plan, Rows
 from svjax.processes import lead
-from svjax.records import provenance
+from svjax.records import bias_to_record, provenance
 from svjax.run_checkpoint import from_checkpoint, identity, run_checkpoint
 from svjax.steps import whole_steps
 from svjax.storage import RunWriter, load_bias, load_equilibrium, load_valve, open_run
+from svjax.store import array_of
 from svjax.sweep_layout import FORMAT as SWEEP, FORMAT_VERSION as SWEEP_VERSION
 from svjax.sweep_store import load_plan, open_sweep
 from svjax.sweeps import Watch, carry_out_sweep
@@ -85,7 +86,9 @@ def resume_run(
     warn_of_changes(facts)
     plan, half = _plan(dataset, found, bias, observe)
     writer = RunWriter.reopen(path, half)
-    zarr.open_group(path, mode="r+").attrs.update({"status": "running", "reason": ""})
+    group = zarr.open_group(path, mode="r+")
+    group.attrs.update({"status": "running", "reason": ""})
+    array_of(group, "status")[...] = STATUS.index("running")
     return carry_out(plan, progress, writer, half)
 
 
@@ -93,6 +96,8 @@ def _plan(dataset: xr.Dataset, found, bias: Bias | None, observe: Observe | None
     """The plan of a stored run, and where in it the checkpoint is."""
     valve, dt = load_valve(dataset), float(dataset.attrs["dt"])
     bias = load_bias(dataset) if bias is None else bias
+    if json.dumps(bias_to_record(bias)) != dataset.attrs["bias"]:
+        raise ValueError("Argument `bias` must be that of the run, but gives other levels.")
     names = json.loads(dataset.attrs["observables"])
     rows = Rows(dataset["time"].values, dataset["stage"].values, {name: dataset[name].values for name in names})
     equilibrium = load_equilibrium(dataset) if found[1]["step"] >= 0 else None

@@ -79,13 +79,14 @@ def shoot(
     """
     states = _first_starts(trace, *model(u))
     sweep = eqx.filter_jit(partial(_sweep, trace, model))
-    closed = jnp.zeros(()) if _whole(trace) else jnp.ones(())
+    closed, good = jnp.zeros(()) if _whole(trace) else jnp.ones(()), u
     for number in range(1, most + 1):
         residuals, jacobian, corrections, defect = sweep(u, states, closed)
         known, slope = prior(u), jax.jacfwd(prior)(u)
         rows, values = np.concatenate([jacobian, slope]), np.concatenate([residuals, known])
         if not np.all(np.isfinite(rows)) or not np.all(np.isfinite(values)):
-            break
+            return good
+        good = u
         step = np.linalg.lstsq(rows, -values, rcond=1e-10)[0]
         length = min(1.0, 0.5 / max(np.abs(step).max(), 1e-300))
         u = u + length * step

@@ -71,6 +71,18 @@ def saving(path: Path) -> Iterator[None]:
         raise OSError(f"The store {path} cannot be written ({why}); what was saved before is kept.") from error
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say of what codecs and missing facts raise that it is a store that is damaged."""
+    try:
+        yield
+    except (RuntimeError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"The store {path} is damaged ({type(error).__name__}: {error}). Of a sweep, `svjax resume` computes the "
+            "points again whose broken chunk files in `status` are removed."
+        ) from error
+
+
 def array_of(group: zarr.Group, name: str) -> zarr.Array:
     """The array ``name`` of a group."""
     found = group[name]

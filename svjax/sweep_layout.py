@@ -103,7 +103,7 @@ def variables(plan: SweepPlan) -> dict[str, Variable]:
     for name, part in plan.outputs.items():
         axes = tuple(f"{name}_{k}" for k in range(1, len(part.shape) + 1))
         dims, units, meaning = (UNITS | OTHER_UNITS).get(name, (axes, "", ""))
-        row_bytes = points * int(np.prod(part.shape)) * np.dtype(part.dtype).itemsize
+        row_bytes = max(1, points * int(np.prod(part.shape)) * np.dtype(part.dtype).itemsize)
         time = () if rows is None else (len(rows),)
         chunk = () if rows is None else (int(np.clip(CHUNK_BYTES // row_bytes, 1, len(rows))),)
         lengths = (*grid.shape, *time, *part.shape), (*block, *chunk, *part.shape)

@@ -21,7 +21,7 @@ from svjax.checkpoint import FOLDER, Checkpoint
 from svjax.grid import Tile, make_grid
 from svjax.plain import check_plain
 from svjax.records import bias_from_record, valve_from_record
-from svjax.store import array_of, saving
+from svjax.store import array_of, reading, saving
 from svjax.sweep_layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -74,7 +74,8 @@ class SweepStore:
 
     def status(self) -> np.ndarray:
         """Of every point."""
-        return np.asarray(array_of(self.group, "status")[...])
+        with reading(self.path):
+            return np.asarray(array_of(self.group, "status")[...])
 
     def begin(self, tile: Tile) -> None:
         """Count a process that begins or continues a tile."""

@@ -22,7 +22,7 @@ from svjax.points import refusal
 from svjax.processes import lead, wait_for_all
 from svjax.shapes import Numbers
 from svjax.store import check_target, place
-from svjax.sweep_layout import FORMAT, PENDING, SweepPlan
+from svjax.sweep_layout import FORMAT, PENDING, SweepPlan, variables
 from svjax.sweep_store import SweepStore, build, load_plan, open_sweep
 from svjax.tasks import ModesTask, RunTask, Task
 from svjax.tile import Runner
@@ -136,7 +136,11 @@ def plan_sweep(
     most = MOST_POINTS.get(platform, MOST_POINTS_ELSEWHERE) * devices
     size = int(batch) if batch is not None else min(most, batch_that_fits(valve, bias, task, points))
     segment = round(STEPS_PER_SEGMENT * min(1.0, most / size))
-    return SweepPlan(valve, bias, task, points, choose_block(points, size), max(1, segment))
+    plan = SweepPlan(valve, bias, task, points, choose_block(points, size), max(1, segment))
+    taken = sorted(set(points.names) & set(variables(plan)))
+    if taken:
+        raise ValueError(f"Argument `grid` must not name {taken[0]!r}, which is a variable of the results.")
+    return plan
 
 
 def _refuse_hopeless(valve: SpinValve, bias: Bias, task: Task, grid: Grid, probes: int = 16) -> None:

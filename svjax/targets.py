@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from svjax.bias import symmetric
+from svjax.bias import as_bias, symmetric
 from svjax.electrons import stationary
 from svjax.equations import State
 from svjax.evolve import Trajectory, evolve
@@ -21,7 +21,7 @@ from svjax.parameters import entry
 from svjax.relaxation import relaxation_modes
 from svjax.shapes import Numbers
 from svjax.steady import steady_state
-from svjax.steps import check_method
+from svjax.steps import check_method, check_step
 from svjax.valve import SpinValve, aligned_spins
 
 Observable = str | Callable[[SpinValve, State], ArrayLike]
@@ -115,15 +115,19 @@ class Trace(eqx.Module):
         if not (self.t[0] > 0 and np.all(np.diff(self.t) > 0)):
             raise ValueError("Argument `t` must be positive and strictly increasing, but is not.")
         if isinstance(valve, MacrospinModel):
+            if self.segments != 1:
+                raise ValueError("Argument `segments` must be 1 for a MacrospinModel, but is not.")
             if not callable(self.start) and np.shape(self.start) != (2, 3):
                 raise ValueError(f"Argument `start` must be of shape (2, 3), but is of shape {np.shape(self.start)}.")
         else:
             check_method(self.method)
+            leads = len(valve.lattice.contacts)
             wrong = np.abs(self.t / self.dt - self.steps) > 1e-6
             if np.any(wrong):
                 raise ValueError(f"Argument `t` must be whole steps of dt = {self.dt:g}, but is {self.t[wrong][0]:g}.")
+            check_step(valve, as_bias(self.bias if self.bias is not None else bias, leads), self.dt, 0.0, self.method)
         _check_values(self.values, self.sigma, "t", self.t)
-        _check_shape(self.values, jax.eval_shape(self.predicted, valve, bias))
+        _check_shape(self.values, eqx.filter_eval_shape(lambda *model: self.predicted(*model), valve, bias))
 
 
 class SteadyCurve(eqx.Module):
@@ -170,7 +174,7 @@ class SteadyCurve(eqx.Module):
             raise ValueError(f"Argument `voltages` must be of shape (V,), but is of shape {self.voltages.shape}.")
         _check_finite("voltages", self.voltages)
         _check_values(self.values, self.sigma, "voltages", self.voltages)
-        _check_shape(self.values, jax.eval_shape(self.predicted, valve, bias))
+        _check_shape(self.values, eqx.filter_eval_shape(lambda *model: self.predicted(*model), valve, bias))
 
 
 Target = Trace | SteadyCurve

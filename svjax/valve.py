@@ -191,6 +191,9 @@ def check(valve: SpinValve) -> None:
         value = getattr(valve, name)
         if not _holds(jnp.isfinite(value)):
             raise ValueError(f"Argument `{name}` must be finite, but is {_shown(value)}.")
+    length = jnp.linalg.norm(valve.easy_axes, axis=-1)
+    if not _holds(jnp.abs(length - 1) < 1e-3):
+        raise ValueError(f"Argument `easy_axes` must be of unit length, but lengths are {_shown(length)}.")
     if not _holds(valve.temperature > 0):
         raise ValueError(f"Argument `temperature` must be positive, but is {_shown(valve.temperature)}.")
     if not _holds(valve.lead_coupling >= 0):

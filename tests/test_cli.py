@@ -280,7 +280,12 @@ def test_sweep_takes_ranges_and_files_and_resume_and_info_know_it(folder, capsys
     "words, message",
     [
         ("--voltage 1", "At least one number must be a range"),
-        ("--voltage 0:1", "`voltage` must be first:last:count or a list of numbers, but is '0:1'"),
+        (
+            "--voltage 0:1",
+            "`voltage` must be first:last:count, with a count of at least 2, or a list of numbers, but is '0:1'",
+        ),
+        ("--voltage 0:1:0", "with a count of at least 2"),
+        ("--voltage 0:1:3 --rank 0 --processes 4", "must be given together"),
         ("--voltage 0:1:3 --temperature 0.1,-0.1", "`temperature` must be positive"),
         ("--voltage 0:1:3 --dt 2", "must have points that can be computed"),
         ("--voltage 0:1:3 --observe magnetisation", "near is 'magnetization'"),

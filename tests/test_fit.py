@@ -179,7 +179,37 @@ def test_parameters_of_the_bias_are_free_too():
     assert fit.bias.voltages[1] == pytest.approx(0.6, abs=1e-4)
 
 
+def test_an_easy_axis_is_a_direction():
+    misfit = lambda valve, bias: jnp.atleast_1d((valve.easy_axes[1, 0] - 0.6) / 0.01)
+    fit = sv.fit(fast_valve(), ["easy_axes[1,0]"], misfit)
+    np.testing.assert_allclose(fit.valve.easy_axes[1], [0.6, 0, 0.8], atol=1e-4)
+    value, error = fit.derived(lambda valve, _: valve.easy_axes[1, 0])
+    assert value == pytest.approx(0.6, abs=1e-4) and error == pytest.approx(0.01, rel=1e-2)
+
+
+def test_a_scalar_loss_has_priors_and_any_scale():
+    prior = {"j_sd": sv.Free(prior=(2.0, 0.1))}
+    fit = sv.fit(fast_valve(), prior, lambda valve, bias: (valve.j_sd - 3.0) ** 2)
+    assert fit.values["j_sd"] == pytest.approx(206 / 102, abs=1e-4)
+    tiny = sv.fit(fast_valve(), ["j_sd"], lambda valve, bias: 1e-9 * (valve.j_sd - 3.0) ** 2)
+    assert tiny.values["j_sd"] == pytest.approx(3.0, abs=1e-3)
+
+
+def test_a_parameter_at_its_bound_is_named_and_the_others_keep_their_errors():
+    misfit = lambda valve, bias: jnp.stack([valve.j_sd - 2.0, valve.hopping - 1.1, valve.hopping - 1.1]) / 0.01
+    fit = sv.fit(fast_valve(), {"j_sd": sv.Free(start=2.5, low=2.2, high=3.0), "hopping": 1.0}, misfit)
+    assert fit.values["j_sd"] == pytest.approx(2.2, abs=1e-3) and fit.reason.endswith("; at a bound: j_sd")
+    assert fit.errors["hopping"] == pytest.approx(0.01 / np.sqrt(2), rel=1e-3) and fit.errors["j_sd"] == 0
+    assert fit.derived(lambda valve, _: jnp.log(valve.hopping))[1] == pytest.approx(0.01 / np.sqrt(2) / 1.1, rel=1e-2)
+
+
 # Identifiability
+
+
+def test_ratios_of_what_is_not_determined_are_those_of_the_parameters():
+    difference = lambda valve, bias: jnp.stack([1.0, 2.0]) * (valve.j_sd - 10 * valve.anisotropy[1])
+    with pytest.raises(ValueError, match=r"\(j_sd, anisotropy\[1\]\) changed as \(1, 0.1\)"):
+        sv.fit(fast_valve(), ["j_sd", "anisotropy[1]"], difference)
 
 
 def test_what_the_data_do_not_determine_is_named():
@@ -258,7 +288,14 @@ WITH_NAN = np.where(np.arange(24).reshape(4, 2, 3) == 8, np.nan, 0.0)
         (["j_sd"], sv.Trace(T, GOOD, sigma=np.ones(3)), "`sigma` must fit the shape"),
         (["j_sd"], sv.Trace(T, GOOD, method="euler"), "`method` must be one of"),
         (["j_sd"], sv.Trace(T, GOOD, segments=3), "`segments` must divide the 4 times"),
+        (["j_sd"], sv.Trace(T, GOOD, dt=0.5, method="rk38"), "`dt` must stay below the stability limit"),
         (["j_sd"], [sv.Trace(T, GOOD), sv.Trace(T, GOOD)], "`sigma` must be given"),
+        (
+            ["j_sd", "hopping"],
+            sv.SteadyCurve([0.0, 1.0], [0.1, 0.2], "charge_current[0]"),
+            "`sigma` must be given for 2",
+        ),
+        (["j_sd"], lambda valve, bias: jnp.sqrt(valve.j_sd - 2.0) * jnp.ones(2), "derivatives of the data are finite"),
         (["j_sd"], sv.SteadyCurve([0.0, np.nan], np.zeros(2)), "`voltages` must be finite"),
         (["j_sd"], sv.SteadyCurve([0.0, 1.0], np.zeros(2)), r"`values` must have shape \(2, 2, 3\)"),
         (["j_sd"], lambda valve, bias: valve.j_sd * jnp.array([jnp.nan, 1.0]), "must start where the loss is finite"),
@@ -275,6 +312,9 @@ def test_bad_options_raise():
             sv.fit(fast_valve(), ["j_sd"], straight, **options)
     with pytest.raises(ValueError, match=r"Argument `start` must be of shape \(2, 3\)"):
         sv.fit(sv.MacrospinModel(j_eff=0.1, n_s=1), ["j_eff"], sv.Trace(T, GOOD))
+    with pytest.raises(ValueError, match="`segments` must be 1 for a MacrospinModel"):
+        segments = sv.Trace(T, GOOD, start=np.eye(3)[:2], segments=2)
+        sv.fit(sv.MacrospinModel(j_eff=0.1, n_s=1), ["j_eff"], segments)
     changed = eqx.tree_at(lambda v: v.j_sd, fast_valve(), jnp.nan)
     with pytest.raises(ValueError, match="`j_sd` must be finite"):
         sv.fit(changed, ["mu_bar"], straight)

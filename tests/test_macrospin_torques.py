@@ -62,6 +62,21 @@ def test_an_exchange_and_a_field_like_torque_cannot_both_be_free():
         sv.fit(still, ["j_eff", "field_like[1]"], lambda model, _: model.time_derivative(jnp.asarray(m[3])).ravel()[3:])
 
 
+@pytest.mark.parametrize(("damping", "rate"), [(0.05, 0.1 / 1.0025), (0.0, None)])
+def test_relaxation_after_a_wide_swing(damping, rate):
+    """A layer that is still far from rest: its own easy axis is where it ends, if it is damped."""
+    truth = sv.MacrospinModel(j_eff=0.0, n_s=1, anisotropy=(0.4, 0.1), damping=(0.05, damping))
+    t = np.linspace(0.0, 8.0, 60)
+    m = np.asarray(solve_macrospin(truth, directions((1.0, 0, 0), (np.sin(1.2), 0, np.cos(1.2))), t))
+    found = sv.fit_torques(t, m, truth, {"anisotropy[1]": 0.11}, sigma=1e-3)
+    assert found.fit.values["anisotropy[1]"] == pytest.approx(0.1, abs=1e-4)
+    if rate is None:
+        assert np.isnan(found.relaxation_time)
+    else:
+        slow = 2 * 0.1 * damping / (1 + damping**2)
+        assert found.relaxation_time == pytest.approx(1 / slow, rel=1e-3) and np.isfinite(found.relaxation_error)
+
+
 def test_numbers_for_micromagnetic_codes():
     units = sv.Units(gamma_ev=0.8)
     torques = model(damping_like=(0.0, 1e-3), field_like=(0.0, 5e-4))

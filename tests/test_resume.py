@@ -157,6 +157,8 @@ def test_functions_of_the_user_are_given_again(tmp_path, monkeypatch):
         sv.resume(path, observe=length)
     with pytest.raises(ValueError, match="`observe` must be given"):
         sv.resume(path, bias=bias)
+    with pytest.raises(ValueError, match="`bias` must be that of the run"):
+        sv.resume(path, bias=lambda t: 2 * bias(t), observe=length)
     found = sv.resume(path, bias=bias, observe=length)
     assert found.attrs["status"] == "complete" and np.allclose(found["length"], 1, atol=1e-6)
 

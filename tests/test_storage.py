@@ -189,6 +189,7 @@ def test_any_valve_comes_back_to_the_last_bit():
         sv.symmetric(1 / 3),
         sv.asymmetric(0.5),
         sv.Constant(jnp.array([0.1, 0.2])),
+        sv.Waveform((0.0, 0.5, 1.0), (0.0, 0.3, 0.1), (1.0, 0.0)),
         sv.Oscillating(jnp.zeros(2), jnp.array([0.1, 0.2]), 0.3, 0.4),
         sv.Pulse(jnp.zeros(2), jnp.array([0.1, 0.2]), 0.3, 0.4),
     ],

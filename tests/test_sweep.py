@@ -15,6 +15,7 @@ from helpers import small_valve
 from sweeping import GRID, TASK, make
 
 import svjax as sv
+from svjax.cli import main
 from svjax.grid import choose_block, make_grid, tiles
 from svjax.sweeps import plan_sweep
 
@@ -96,6 +97,32 @@ def test_zipped_lists_and_any_parameter_of_valve_and_bias(tmp_path):
     assert np.abs(found["spins"].values[1, -1] - run.state.spins).max() < 1e-12
     assert float(found["energy"][1, -1]) == pytest.approx(float(sv.energy(other, run.state)), abs=1e-12)
     assert found["j_sd"].dims == ("point",) and found["amplitude[1]"].attrs["units"] == "hopping"
+
+
+def test_easy_axes_keep_length_one():
+    found = sv.sweep(small_valve(), {"easy_axes[1,0]": [0.0, 0.5]}, sv.SteadyTask(), bias=sv.symmetric(0.5))
+    tilted = small_valve(easy_axes=((1, 0, 0), (0.5, 0, 1)))
+    expected = sv.magnetization(tilted, sv.steady_state(tilted, sv.symmetric(0.5)))
+    assert np.abs(found["magnetization"][1] - expected).max() < 1e-9
+    stretched = eqx.tree_at(lambda v: v.easy_axes, small_valve(), jnp.array([[1.0, 0, 0], [0.5, 0, 1]]))
+    with pytest.raises(ValueError, match="`easy_axes` must be of unit length"):
+        sv.steady_state(stretched, None)
+
+
+class Ramp(eqx.Module):
+    """A bias of the user's own."""
+
+    end: float
+
+    def __call__(self, t):
+        return self.end * jnp.minimum(t, 1.0) * jnp.array([0.5, -0.5])
+
+
+def test_a_parameter_must_not_be_named_like_a_result():
+    with pytest.raises(ValueError, match="must not name 'end', which is a variable of the results"):
+        sv.sweep(small_valve(), {"end": [0.5, 1.0]}, TASK, bias=Ramp(1.0))
+    with pytest.raises(ValueError, match="names 'j_sd' twice"):
+        sv.sweep(small_valve(), {"j_sd": [1.0, 2.0], "j_sd ": [1.0, 2.0]}, TASK)
 
 
 def test_runs_start_in_the_equilibrium_of_their_valve():
@@ -243,6 +270,17 @@ def test_what_is_not_a_sweep_of_this_version_is_refused(tmp_path, path):
         sv.open_sweep(tmp_path / "old")
     with pytest.raises(ValueError, match=r"must be a sweep of format 1"):
         sv.resume(tmp_path / "old")
+
+
+def test_a_damaged_store_is_called_so(tmp_path, path, capsys):
+    broken = copy(path, tmp_path / "broken")
+    chunk = next(part for part in (broken / "status" / "c").rglob("*") if part.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:3])
+    assert main(["info", str(broken)]) == 2 and "is damaged" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="is damaged"):
+        sv.resume(broken)
+    change(copy(path, tmp_path / "bare"), lambda found: found["attributes"].pop("jax_version"))
+    assert main(["info", str(tmp_path / "bare")]) == 2 and "is damaged" in capsys.readouterr().err
 
 
 def copy(path, target):
