@@ -162,6 +162,8 @@ def default_observables(valve: SpinValve, state: State) -> dict[str, Array]:
 
 
 def _of_leads(current: Callable[[SpinValve, State, int], Any], valve: SpinValve, state: State) -> Array:
+    if not valve.lattice.contacts:
+        raise ValueError("Argument `observe` must not name currents at leads, because the valve has no leads.")
     return jnp.stack([current(valve, state, lead) for lead in range(len(valve.lattice.contacts))])
 
 

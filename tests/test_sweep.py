@@ -125,6 +125,15 @@ def test_a_parameter_must_not_be_named_like_a_result():
         sv.sweep(small_valve(), {"j_sd": [1.0, 2.0], "j_sd ": [1.0, 2.0]}, TASK)
 
 
+def test_a_valve_may_lack_what_is_observed():
+    ring = sv.SpinValve.from_bonds(3, [(0, 1), (1, 2)], contacts=[[0], [2]], poles=sv.pade_poles(2))
+    found = sv.sweep(ring, {"mu_bar": [0.0, 0.1]}, replace(TASK, duration=1.0, observe=("spins", "energy")))
+    assert found["spins"].size == 0 and np.isfinite(found["energy"]).all()
+    chain = sv.SpinValve.chain(1, 1, 1, j_sd=1.0)
+    with pytest.raises(ValueError, match="the valve has no leads"):
+        sv.sweep(chain, {"j_sd": [1.0, 2.0]}, replace(TASK, duration=1.0, observe=("charge_current",)))
+
+
 def test_runs_start_in_the_equilibrium_of_their_valve():
     found = make(None, task=replace(TASK, start="equilibrium", last_state=False))
     state = sv.steady_state(small_valve(), None)
