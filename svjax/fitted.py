@@ -82,7 +82,7 @@ class Fit(eqx.Module):
         data = sum(part.size for part in self.residuals)
         lines.append(f"loss {self.loss:.6g}" + (f" of {data} data" if data else ""))
         if self.covariance is not None and np.all(np.isfinite(self.covariance)) and len(self.values) > 1:
-            off = np.tril(self.correlation, -1)
+            off = np.triu(self.correlation, 1)
             i, j = np.unravel_index(np.argmax(np.abs(off)), off.shape)
             lines[-1] += f"; largest correlation {off[i, j]:.2f}, of {list(self.values)[i]} and {list(self.values)[j]}"
         lines += [f"not determined: {text}" for text in self.undetermined]
