@@ -29,21 +29,19 @@ def in_slurm_job() -> bool:
 
 def lead(work: Callable[[], object]) -> None:
     """Let process 0 do some ``work`` that the others wait for; if it fails, all of them fail."""
+    together(work if jax.process_index() == 0 else lambda: None)
+
+
+def together(work: Callable[[], object]) -> None:
+    """Let every process do some ``work`` and wait for the others; if it fails in one, all of them fail in the end."""
     error = None
-    if jax.process_index() == 0:
-        try:
-            work()
-        except Exception as caught:
-            error = caught
+    try:
+        work()
+    except Exception as caught:
+        error = caught
     if jax.process_count() > 1:
-        failed = bool(multihost_utils.broadcast_one_to_all(np.array(error is not None)))
-        if failed and jax.process_index():
-            raise OSError("Process 0 could not prepare the sweep; its message says why.")
+        failed = np.flatnonzero(multihost_utils.process_allgather(np.array(error is not None)))
+        if len(failed) and error is None:
+            raise OSError(f"Process {failed[0]} failed; its message says why.")
     if error is not None:
         raise error
-
-
-def wait_for_all() -> None:
-    """Wait until all processes are here."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("svjax sweep")

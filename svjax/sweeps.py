@@ -19,7 +19,7 @@ from svjax.levels import constant_levels
 from svjax.lock import Lock
 from svjax.march import STEPS_PER_SEGMENT
 from svjax.points import refusal
-from svjax.processes import lead, wait_for_all
+from svjax.processes import lead, together
 from svjax.shapes import Numbers
 from svjax.store import check_target, place
 from svjax.sweep_layout import FORMAT, PENDING, SweepPlan, variables
@@ -172,26 +172,30 @@ def _memory(device: Any) -> int:
 
 def carry_out_sweep(path: Path, plan: SweepPlan, locks: list[Lock], progress: Watch | None) -> None:
     """Compute all tiles that are not finished. ``locks`` holds that of process 0, which prepared the store."""
+    try:
+        together(lambda: _carry_out_share(path, plan, locks, progress))
+        if jax.process_index() == 0:
+            SweepStore(path, plan).close()
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def _carry_out_share(path: Path, plan: SweepPlan, locks: list[Lock], progress: Watch | None) -> None:
+    """Compute those tiles that are this process's own."""
     rank, count = jax.process_index(), jax.process_count()
     if rank:
         locks.append(Lock(path, rank))
         theirs = load_plan(path, plan.bias)
         if theirs.identity != plan.identity:
             raise ValueError(f"The processes must make the same call, but {path} is not the sweep of process {rank}.")
-    try:
-        store = SweepStore(path, plan)
-        status, mine = store.status(), plan.tiles[rank::count]
-        left = [tile for tile in mine if (status[tile.region] == PENDING).any()]
-        watch, runner = _Watch(mine, left, progress), Runner(plan, store)
-        for tile in left:
-            runner.run(tile, watch.tick)
-            watch.next_tile()
-        wait_for_all()
-        if rank == 0:
-            store.close()
-    finally:
-        for lock in locks:
-            lock.release()
+    store = SweepStore(path, plan)
+    status, mine = store.status(), plan.tiles[rank::count]
+    left = [tile for tile in mine if (status[tile.region] == PENDING).any()]
+    watch, runner = _Watch(mine, left, progress), Runner(plan, store)
+    for tile in left:
+        runner.run(tile, watch.tick)
+        watch.next_tile()
 
 
 class _Watch:

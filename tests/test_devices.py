@@ -63,3 +63,13 @@ def test_two_processes_agree_with_one(tmp_path, alone):
     found = sv.open_sweep(tmp_path / "sweep")
     assert found.attrs["processes"] == 2 and (found["begun"] == 1).all()
     assert max(differences(found, alone).values()) < 1e-12
+
+
+def test_a_process_that_fails_is_named_to_the_others(tmp_path):
+    address, path = free_address(), tmp_path / "sweep"
+    first = start(path, address, 0, 2)
+    other = start(path, address, 1, 2, duration=2 * TASK.duration)
+    texts = [process.communicate(timeout=300)[0] for process in (first, other)]
+    assert first.returncode and "Process 1 failed" in texts[0]
+    assert other.returncode and "The processes must make the same call" in texts[1]
+    assert np.count_nonzero(sv.open_sweep(path)["status"]) == 4  # the tiles of process 0 are kept
