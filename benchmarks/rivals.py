@@ -12,9 +12,9 @@ from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 
 import svjax as sv
-from svjax.equations import column_leads, coupled_derivative, spins_derivative, sum_over_poles
-from svjax.hamiltonian import PAULI, hamiltonian as dense_hamiltonian
-from svjax.valve import canonical
+from svjax.model.equations import column_leads, coupled_derivative, spins_derivative, sum_over_poles
+from svjax.model.hamiltonian import PAULI, hamiltonian as dense_hamiltonian
+from svjax.model.valve import canonical
 
 
 class Textbook:

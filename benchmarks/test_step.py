@@ -12,8 +12,8 @@ from rivals import dense_derivative
 from timing import in_turns
 
 import svjax as sv
-from svjax.equations import coupled_derivative
-from svjax.integrate import runge_kutta_step
+from svjax.engine.integrate import runge_kutta_step
+from svjax.model.equations import coupled_derivative
 
 STEPS = 50
 MU = jnp.array([0.5, -0.5])

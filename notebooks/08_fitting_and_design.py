@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import svjax as sv
-from svjax.macrospin import solve_macrospin
+from svjax.macrospin.model import solve_macrospin
 
 jax.config.update("jax_enable_x64", True)
 plt.rcParams.update(sv.plot.STYLE)

@@ -4,40 +4,28 @@ import importlib as _importlib
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
-from svjax.bias import (
-    Constant as Constant,
-    Oscillating as Oscillating,
-    Pulse as Pulse,
-    VoltageDrop as VoltageDrop,
-    Waveform as Waveform,
-    asymmetric as asymmetric,
-    symmetric as symmetric,
-)
-from svjax.branch import (
+from svjax.dynamics.branches import (
     effective_torque as effective_torque,
     equilibrium_states as equilibrium_states,
     steady_states as steady_states,
 )
-from svjax.convergence import Check as Check, Convergence as Convergence, convergence_report as convergence_report
-from svjax.electrons import exact_density_matrix as exact_density_matrix, stationary as stationary
-from svjax.envelope import RelaxationFit as RelaxationFit, fit_relaxation as fit_relaxation
-from svjax.equations import State as State, time_derivative as time_derivative
-from svjax.evolve import (
+from svjax.dynamics.evolve import (
     DivergedError as DivergedError,
     RungeKutta38 as RungeKutta38,
     Trajectory as Trajectory,
     evolve as evolve,
 )
-from svjax.exchange import (
-    ExchangeCoupling as ExchangeCoupling,
-    effective_coupling as effective_coupling,
-    exchange_coupling as exchange_coupling,
+from svjax.dynamics.modes import (
+    Modes as Modes,
+    electron_decays as electron_decays,
+    is_stable as is_stable,
+    mode_shapes as mode_shapes,
+    relaxation_modes as relaxation_modes,
 )
-from svjax.fit import fit as fit
-from svjax.fitted import Fit as Fit, FitProgress as FitProgress
-from svjax.free import Free as Free
-from svjax.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
-from svjax.landauer import (
+from svjax.dynamics.relaxation_fit import RelaxationFit as RelaxationFit, fit_relaxation as fit_relaxation
+from svjax.dynamics.steady_state import ConvergenceError as ConvergenceError, steady_state as steady_state
+from svjax.dynamics.step_size import stability_limit as stability_limit, suggest_dt as suggest_dt
+from svjax.electrons.landauer import (
     conductance as conductance,
     density_of_states as density_of_states,
     landauer_current as landauer_current,
@@ -46,26 +34,52 @@ from svjax.landauer import (
     spin_polarization as spin_polarization,
     transmission as transmission,
 )
-from svjax.lattice import Lattice as Lattice
-from svjax.macrospin import (
-    MacrospinModel as MacrospinModel,
-    macrospin_solution as macrospin_solution,
-    solve_macrospin as solve_macrospin,
+from svjax.electrons.spectrum import (
+    Spectrum as Spectrum,
+    broadened_dos as broadened_dos,
+    energy_levels as energy_levels,
+    level_gap as level_gap,
+    level_splitting as level_splitting,
+    rkky_law as rkky_law,
+    spectral_observables as spectral_observables,
+    spectrum as spectrum,
 )
-from svjax.macrospin_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
-from svjax.macrospin_torques import (
+from svjax.electrons.stationary import exact_density_matrix as exact_density_matrix, stationary as stationary
+from svjax.engine.devices import join_processes as join_processes
+from svjax.fitting.coordinates import Free as Free
+from svjax.fitting.fit import fit as fit
+from svjax.fitting.result import Fit as Fit, FitProgress as FitProgress
+from svjax.fitting.targets import SteadyCurve as SteadyCurve, Trace as Trace
+from svjax.fitting.torques import (
     TorqueFit as TorqueFit,
     fit_torques as fit_torques,
     macrospin_modes as macrospin_modes,
     micromagnetic_parameters as micromagnetic_parameters,
 )
-from svjax.march import (
-    DivergedRun as DivergedRun,
-    Interrupted as Interrupted,
-    Progress as Progress,
-    Run as Run,
+from svjax.macrospin.exchange import (
+    ExchangeCoupling as ExchangeCoupling,
+    effective_coupling as effective_coupling,
+    exchange_coupling as exchange_coupling,
 )
-from svjax.observables import (
+from svjax.macrospin.model import (
+    MacrospinModel as MacrospinModel,
+    macrospin_solution as macrospin_solution,
+    solve_macrospin as solve_macrospin,
+)
+from svjax.macrospin.precession_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
+from svjax.model.bias import (
+    Constant as Constant,
+    Oscillating as Oscillating,
+    Pulse as Pulse,
+    VoltageDrop as VoltageDrop,
+    Waveform as Waveform,
+    asymmetric as asymmetric,
+    symmetric as symmetric,
+)
+from svjax.model.equations import State as State, time_derivative as time_derivative
+from svjax.model.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
+from svjax.model.lattice import Lattice as Lattice
+from svjax.model.observables import (
     charge_balance as charge_balance,
     charge_current as charge_current,
     current_driven_torque as current_driven_torque,
@@ -81,9 +95,8 @@ from svjax.observables import (
     spin_density as spin_density,
     total_spin as total_spin,
 )
-from svjax.parameters import get_parameter as get_parameter, set_parameters as set_parameters
-from svjax.plan import Equilibrium as Equilibrium
-from svjax.poles import (
+from svjax.model.parameters import get_parameter as get_parameter, set_parameters as set_parameters
+from svjax.model.poles import (
     Poles as Poles,
     fermi as fermi,
     matsubara_poles as matsubara_poles,
@@ -91,38 +104,28 @@ from svjax.poles import (
     pade_poles as pade_poles,
     poles_for as poles_for,
 )
-from svjax.processes import join_processes as join_processes
-from svjax.protocol import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
-from svjax.relaxation import (
-    Modes as Modes,
-    electron_decays as electron_decays,
-    is_stable as is_stable,
-    mode_shapes as mode_shapes,
-    relaxation_modes as relaxation_modes,
+from svjax.model.units import Units as Units
+from svjax.model.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
+from svjax.simulations.convergence import (
+    Check as Check,
+    Convergence as Convergence,
+    convergence_report as convergence_report,
 )
-from svjax.spectrum import (
-    Spectrum as Spectrum,
-    broadened_dos as broadened_dos,
-    energy_levels as energy_levels,
-    level_gap as level_gap,
-    level_splitting as level_splitting,
-    rkky_law as rkky_law,
-    spectral_observables as spectral_observables,
-    spectrum as spectrum,
+from svjax.simulations.loop import (
+    DivergedRun as DivergedRun,
+    Interrupted as Interrupted,
+    Progress as Progress,
+    Run as Run,
 )
-from svjax.steady import ConvergenceError as ConvergenceError, steady_state as steady_state
-from svjax.steps import stability_limit as stability_limit, suggest_dt as suggest_dt
-from svjax.targets import SteadyCurve as SteadyCurve, Trace as Trace
-from svjax.tasks import ModesTask as ModesTask, RunTask as RunTask, SteadyTask as SteadyTask
-from svjax.units import Units as Units
-from svjax.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
+from svjax.simulations.plan import Equilibrium as Equilibrium
+from svjax.simulations.tasks import ModesTask as ModesTask, RunTask as RunTask, SteadyTask as SteadyTask
+from svjax.simulations.three_stage import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
 
 if TYPE_CHECKING:
     from svjax import plot as plot
-    from svjax.curve import steady_curve as steady_curve
-    from svjax.netcdf import to_netcdf as to_netcdf
-    from svjax.resumption import resume as resume
-    from svjax.storage import (
+    from svjax.simulations.curve import steady_curve as steady_curve
+    from svjax.simulations.resume import resume as resume
+    from svjax.simulations.runs import (
         RunWriter as RunWriter,
         load_bias as load_bias,
         load_convergence as load_convergence,
@@ -133,17 +136,18 @@ if TYPE_CHECKING:
         save_run as save_run,
         store_convergence as store_convergence,
     )
-    from svjax.sweep_store import open_sweep as open_sweep
-    from svjax.sweeps import SweepProgress as SweepProgress, sweep as sweep
+    from svjax.simulations.sweep import SweepProgress as SweepProgress, sweep as sweep
+    from svjax.simulations.sweep_store import open_sweep as open_sweep
+    from svjax.storage.netcdf import to_netcdf as to_netcdf
 
 _ON_DEMAND = {
     "plot": "",
-    "steady_curve": "curve",
-    "resume": "resumption",
-    "sweep": "sweeps",
-    "SweepProgress": "sweeps",
-    "open_sweep": "sweep_store",
-    "to_netcdf": "netcdf",
+    "steady_curve": "simulations.curve",
+    "resume": "simulations.resume",
+    "sweep": "simulations.sweep",
+    "SweepProgress": "simulations.sweep",
+    "open_sweep": "simulations.sweep_store",
+    "to_netcdf": "storage.netcdf",
 } | dict.fromkeys(
     (
         "RunWriter",
@@ -156,7 +160,7 @@ _ON_DEMAND = {
         "save_run",
         "store_convergence",
     ),
-    "storage",
+    "simulations.runs",
 )
 """Names whose modules need xarray, zarr or matplotlib, which take longer to import than all the rest."""
 

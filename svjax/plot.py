@@ -9,10 +9,10 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from svjax.equations import State
-from svjax.evolve import Trajectory
-from svjax.shapes import Numbers
-from svjax.valve import SpinValve
+from svjax.dynamics.evolve import Trajectory
+from svjax.engine.arrays import Numbers
+from svjax.model.equations import State
+from svjax.model.valve import SpinValve
 
 COLOURS = {
     "black": "#000000",

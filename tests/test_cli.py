@@ -11,10 +11,10 @@ from helpers import breaking_bias, small_run, small_valve
 from sweeping import make
 
 import svjax as sv
-from svjax.cli import _parse, main
-from svjax.march import Progress
-from svjax.options import RunOptions
-from svjax.sweeps import SweepProgress
+from svjax.cli.main import _parse, main
+from svjax.cli.options import RunOptions
+from svjax.simulations.loop import Progress
+from svjax.simulations.sweep import SweepProgress
 
 TOML = """
 length = 4
@@ -195,7 +195,7 @@ def test_control_c_keeps_what_was_saved(folder, capsys, monkeypatch):
         if now.done == 1500:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("svjax.bars.Bar.run", stop)
+    monkeypatch.setattr("svjax.cli.bars.Bar.run", stop)
     assert main(["run", "valve.toml", "--j-sd", "2", "--out", "run"]) == 130
     shown = capsys.readouterr()
     assert "interrupted after t = 25; 301 saves are kept" in shown.err and "Traceback" not in shown.err
@@ -261,7 +261,7 @@ def test_sweep_takes_ranges_and_files_and_resume_and_info_know_it(folder, capsys
 
     words = ["sweep", "sweep.toml", "--j-sd", "2", "--anisotropy", "0.4", "0.1,0.2", "--voltage", "0:1:3"]
     with monkeypatch.context() as context:
-        context.setattr("svjax.bars.Bar.sweep", stop)
+        context.setattr("svjax.cli.bars.Bar.sweep", stop)
         assert main([*words, "--batch", "2", "--out", "runs/sweep"]) == 130
     assert "`svjax resume runs/sweep` goes on" in capsys.readouterr().err
     assert main(["info", "runs/sweep"]) == 0

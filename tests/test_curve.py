@@ -8,7 +8,7 @@ import xarray as xr
 from helpers import small_valve
 
 import svjax as sv
-from svjax.cli import main
+from svjax.cli.main import main
 
 SMALL = dict(length=4, width=1, pinned=1, free=1, anisotropy="0.4 0.1", temperature=0.1, field="0 0.01 0")
 WORDS = [word for key, value in SMALL.items() for word in (f"--{key}", *str(value).split())]

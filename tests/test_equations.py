@@ -9,7 +9,7 @@ import pytest
 from systems import as_state, random_spins, random_state, tangled
 
 import svjax as sv
-from svjax.hamiltonian import effective_field, hamiltonian, spin_energy
+from svjax.model.hamiltonian import effective_field, hamiltonian, spin_energy
 
 MU = np.array([0.4, -0.7, 0.15])
 

@@ -12,8 +12,8 @@ import pytest
 from systems import as_state, random_spins, random_state, tangled
 
 import svjax as sv
-from svjax.evolve import derivative_at
-from svjax.valve import canonical
+from svjax.dynamics.evolve import derivative_at
+from svjax.model.valve import canonical
 
 SMALL = sv.SpinValve.square(4, 2, 1, 1, j_sd=1.5, temperature=0.2, lead_coupling=(1.0, 0.7), poles=sv.pade_poles(6))
 START = sv.stationary(SMALL, random_spins(np.random.default_rng(0), 4))

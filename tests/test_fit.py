@@ -7,7 +7,7 @@ import pytest
 from helpers import small_valve
 
 import svjax as sv
-from svjax.shooting import growth_rate
+from svjax.fitting.multiple_shooting import growth_rate
 
 QUENCH = sv.symmetric(1.0)
 

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from systems import TANGLED, random_spins
 
 import svjax as sv
-from svjax.records import PARAMETERS
+from svjax.storage.records import PARAMETERS
 
 LEAVES = {name: (lambda v, name=name: getattr(v, name)) for name in PARAMETERS}
 LEAVES |= {"poles.xi": lambda v: v.poles.xi, "poles.eta": lambda v: v.poles.eta}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import svjax as sv
-from svjax.integrate import RK38, Tableau, checkpointed_scan, exponential_step, runge_kutta_step
+from svjax.engine.integrate import RK38, Tableau, checkpointed_scan, exponential_step, runge_kutta_step
 
 
 def driven_rotation(t, y):

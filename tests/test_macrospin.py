@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from svjax.macrospin import PERPENDICULAR, MacrospinModel, macrospin_solution, solve_macrospin
-from svjax.macrospin_fit import fit_macrospin
+from svjax.macrospin.model import PERPENDICULAR, MacrospinModel, macrospin_solution, solve_macrospin
+from svjax.macrospin.precession_fit import fit_macrospin
 
 LEFT = np.array([0.36, -0.48, 0.8])
 RIGHT = np.array([-2.0, 1.0, 2.0]) / 3

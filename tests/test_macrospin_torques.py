@@ -6,7 +6,7 @@ import pytest
 from scipy import constants
 
 import svjax as sv
-from svjax.macrospin import solve_macrospin
+from svjax.macrospin.model import solve_macrospin
 
 AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 

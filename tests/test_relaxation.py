@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import svjax as sv
-from svjax.equations import coupled_derivative
-from svjax.roots import find_roots, linearization
-from svjax.stability import count_growing
+from svjax.dynamics.eigenproblem import find_roots, linearization
+from svjax.dynamics.stability import count_growing
+from svjax.model.equations import coupled_derivative
 
 BIAS = (0.3, -0.45)
 

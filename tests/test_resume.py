@@ -18,9 +18,9 @@ from sweeping import TASK, make, save_always
 from test_devices import start
 
 import svjax as sv
-from svjax.checkpoint import Checkpoint
-from svjax.cli import main
-from svjax.lock import Lock
+from svjax.cli.main import main
+from svjax.storage.checkpoint import Checkpoint
+from svjax.storage.lock import Lock
 
 
 class Stop(Exception):
@@ -128,7 +128,7 @@ def test_a_checkpoint_with_objects_in_it_is_not_opened(tmp_path):
     import hashlib
     import io
 
-    from svjax.checkpoint import MAGIC
+    from svjax.storage.checkpoint import MAGIC
 
     payload = io.BytesIO()
     np.savez(payload, **{"facts.json": np.array([{}], dtype=object)})
@@ -190,7 +190,7 @@ def test_info_tells_running_from_stopped(tmp_path, capsys):
 @pytest.mark.parametrize("order", ["resume", "overwrite"])
 def test_two_processes_cannot_write_the_same_run(tmp_path, order):
     path = stopped_run(tmp_path / "run", 2)
-    hold = f"import pathlib, svjax.lock as l; lock = l.Lock(pathlib.Path({str(path)!r})); print(1, flush=True); input()"
+    hold = f"from svjax.storage.lock import *; k = Lock(pathlib.Path({str(path)!r})); print(1, flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         before = sorted(path.rglob("*"))
@@ -220,7 +220,7 @@ class FullDisk:
     def __init__(self, monkeypatch, room):
         self.room, put = room, zarr.storage._local._put
         monkeypatch.setattr("zarr.storage._local._put", lambda *a, **k: self.check() or put(*a, **k))
-        monkeypatch.setattr("svjax.checkpoint.os.fsync", lambda descriptor: self.check())
+        monkeypatch.setattr("svjax.storage.checkpoint.os.fsync", lambda descriptor: self.check())
 
     def check(self):
         self.room -= 1

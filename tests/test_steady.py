@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import svjax as sv
-from svjax.branch import _follow
-from svjax.steady import _linearize, _linearize_directly, _solve
+from svjax.dynamics.branches import _follow
+from svjax.dynamics.steady_state import _linearize, _linearize_directly, _solve
 
 
 def small(**changes):

@@ -9,7 +9,7 @@ import zarr
 from helpers import SMALL, breaking_bias, small_report, small_run, small_valve
 
 import svjax as sv
-from svjax.records import bias_from_record, bias_to_record, valve_from_record, valve_to_record
+from svjax.storage.records import bias_from_record, bias_to_record, valve_from_record, valve_to_record
 
 
 @pytest.fixture(scope="module", name="stored")
@@ -61,8 +61,8 @@ def test_a_run_written_while_it_runs_equals_one_written_at_the_end(tmp_path, sto
 
 
 def test_a_run_that_is_killed_keeps_the_rows_it_had_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr("svjax.storage.SECONDS_PER_FLUSH", 0.0)
-    monkeypatch.setattr("svjax.storage.SAVING_SHARE", np.inf)
+    monkeypatch.setattr("svjax.simulations.runs.SECONDS_PER_FLUSH", 0.0)
+    monkeypatch.setattr("svjax.simulations.runs.SAVING_SHARE", np.inf)
     path = tmp_path / "killed"
     writer = sv.RunWriter(path)
 

@@ -15,9 +15,9 @@ from helpers import small_valve
 from sweeping import GRID, TASK, make
 
 import svjax as sv
-from svjax.cli import main
-from svjax.grid import choose_block, make_grid, tiles
-from svjax.sweeps import plan_sweep
+from svjax.cli.main import main
+from svjax.simulations.parameter_grid import choose_block, make_grid, tiles
+from svjax.simulations.sweep import plan_sweep
 
 
 @pytest.fixture(scope="module", name="path")
@@ -246,10 +246,10 @@ def test_tiles_cover_the_grid_once_and_share_their_valves():
 
 def test_the_batch_fits_the_memory(monkeypatch):
     arguments = small_valve(), {"voltage": np.arange(5000.0)}, TASK, None, False, None
-    monkeypatch.setattr("svjax.sweeps.MOST_POINTS", {"cpu": 10**6})
+    monkeypatch.setattr("svjax.simulations.sweep.MOST_POINTS", {"cpu": 10**6})
     whole = plan_sweep(*arguments)
     assert whole.block == (5000,)
-    monkeypatch.setattr("svjax.sweeps._memory", lambda device: 10**8)
+    monkeypatch.setattr("svjax.simulations.sweep._memory", lambda device: 10**8)
     assert 10 < plan_sweep(*arguments).block[0] < 1000
 
 
@@ -265,7 +265,7 @@ def test_netcdf_holds_the_same(tmp_path, path):
 
 
 def test_netcdf_is_written_piece_by_piece(tmp_path, path, monkeypatch):
-    monkeypatch.setattr("svjax.netcdf.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("svjax.storage.netcdf.PIECE_BYTES", 20_000)
     sv.to_netcdf(sv.open_sweep(path)[["spin_current"]], tmp_path / "sweep.nc")
     with xr.open_dataset(tmp_path / "sweep.nc", engine="h5netcdf") as back:
         assert back["spin_current"].identical(sv.open_sweep(path)["spin_current"].load())
@@ -362,7 +362,7 @@ def test_an_existing_folder_is_only_replaced_if_it_holds_a_sweep_and_on_request(
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("svjax.store.os.access", lambda folder, mode: False)
+    monkeypatch.setattr("svjax.storage.folders.os.access", lambda folder, mode: False)
     with pytest.raises(PermissionError, match="`out` must lie in a folder that can be written"):
         make(tmp_path / "sweep")
     assert not list(tmp_path.iterdir())

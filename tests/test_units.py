@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from svjax.units import Units
+from svjax.model.units import Units
 
 QUANTITIES = {
     "energy": ["ev", "mev"],

@@ -1,0 +1,255 @@
+"""The command line: `svjax run`, `steady`, `sweep`, `resume` and `info`. Heavy imports wait until they are needed."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from svjax.cli.bars import Bar, clock
+from svjax.cli.options import RunOptions, ShapeOptions, SteadyOptions, toml_arguments
+from svjax.cli.sweep_options import SweepOptions
+
+if TYPE_CHECKING:
+    from svjax.simulations.loop import Run
+
+BAD_INPUT, DIVERGED, INTERRUPTED = 2, 1, 130
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Continue a run or a sweep that was stopped from its last checkpoint, to the same end."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of the run or the sweep."""
+    coordinator: str | None = None
+    """Address host:port of process 0, where several processes share a sweep without SLURM."""
+    rank: int | None = None
+    """Number of this process, from 0 on."""
+    processes: int | None = None
+    """Number of all processes."""
+
+
+@dataclass(frozen=True)
+class InfoOptions:
+    """Print what is in a run or a sweep: parameters, ends, convergence; also of one that runs or was stopped."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of the run or the sweep."""
+    gamma_ev: float | None = None
+    """The hopping gamma, to add fs, eV, tesla, microampere and kelvin [eV]."""
+
+
+Options = RunOptions | SteadyOptions | SweepOptions | ResumeOptions | InfoOptions
+COMMANDS = {
+    "run": RunOptions,
+    "steady": SteadyOptions,
+    "sweep": SweepOptions,
+    "resume": ResumeOptions,
+    "info": InfoOptions,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status: 0, 1 for a run that diverged, 2 for bad input, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parse(arguments)
+        if isinstance(options, ShapeOptions) and options.config is not None:
+            kind, name = type(options), f"svjax {arguments[0]}"
+            words = toml_arguments(options.config, kind, name)
+            default = tyro.cli(kind, args=words, prog=f"{name} {options.config}")
+            options = tyro.cli(kind, args=arguments[1:], default=default, prog=name)
+        return _do(options)
+    except (ValueError, OSError) as error:
+        print(f"svjax: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("svjax: interrupted before anything was saved.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parse(arguments: list[str]) -> Options:
+    description = "The nonequilibrium dynamics of spin valves, electrons and spins together."
+    return tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog="svjax", description=description)
+
+
+def _do(options: Options) -> int:
+    if isinstance(options, InfoOptions):
+        return _info(options)
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    if isinstance(options, SweepOptions | ResumeOptions):
+        from svjax.engine import devices
+
+        told = (options.coordinator, options.rank, options.processes)
+        if any(part is not None for part in told) or devices.in_slurm_job():
+            devices.join_processes(*told)
+    if isinstance(options, RunOptions):
+        return _run(options)
+    if isinstance(options, SteadyOptions):
+        return _steady(options)
+    return _sweep(options) if isinstance(options, SweepOptions) else _resume(options)
+
+
+def _run(options: RunOptions) -> int:
+    from svjax.model import observables
+    from svjax.simulations import runs, three_stage
+
+    folder = options.folder()
+    valve, bias = options.valve(), options.bias()
+    earlier = None if options.equilibrium is None else runs.open_run(options.equilibrium)
+
+    def work(bar: Bar) -> "Run":
+        return three_stage.three_stage(
+            valve,
+            bias,
+            relax=options.relax,
+            duration=options.duration,
+            dt=options.dt,
+            save_every=options.save_every,
+            method=options.method,
+            equilibrium=None if earlier is None else runs.load_equilibrium(earlier),
+            observe=observables.Observables(options.observe) if options.observe else None,
+            progress=bar.run,
+            writer=runs.RunWriter(folder, overwrite=options.overwrite),
+        )
+
+    return _to_the_end(folder, work)
+
+
+def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
+    """Let ``work`` run a run, and show what became of it."""
+    from svjax import plot
+    from svjax.cli import describe
+    from svjax.simulations import convergence, loop, runs
+
+    started, status, bar = time.monotonic(), 0, Bar()
+    try:
+        run = work(bar)
+        bar.close()
+        if run is not None:
+            runs.store_convergence(folder, convergence.convergence_report(run))
+    except loop.DivergedRun as error:
+        bar.close()
+        print(f"svjax: {error}", file=sys.stderr)
+        status = DIVERGED
+    except loop.Interrupted as error:
+        bar.close()
+        print(f"svjax: {error.run.reason}", file=sys.stderr)
+        status = INTERRUPTED
+    finally:
+        bar.close()
+    dataset = runs.open_run(folder)
+    pictures = plot.run_pictures(folder, dataset)
+    print(describe.describe(dataset))
+    print(f"\nwrote {folder} and in it {', '.join(pictures)} in {clock(time.monotonic() - started)}")
+    return status
+
+
+def _sweep(options: SweepOptions) -> int:
+    from svjax.simulations import sweep
+
+    folder, values, task = options.folder(), options.grid(), options.what()
+    valve, bias = options.valve(), options.bias()
+
+    def work(bar: Bar) -> object:
+        return sweep.sweep(
+            valve,
+            values,
+            task,
+            bias=bias,
+            zipped=options.zipped,
+            batch=options.batch,
+            out=folder,
+            overwrite=options.overwrite,
+            progress=bar.sweep,
+        )
+
+    return _through(folder, work)
+
+
+def _through(folder: Path, work: Callable[[Bar], object]) -> int:
+    """Let ``work`` run a sweep, and show what became of it."""
+    import jax
+
+    from svjax.cli import describe_sweep
+
+    started, bar = time.monotonic(), Bar()
+    try:
+        work(bar)
+    except KeyboardInterrupt:
+        bar.close()
+        if not folder.exists():
+            raise
+        print(f"svjax: interrupted; `svjax resume {folder}` goes on.", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        bar.close()
+    if jax.process_index() == 0:
+        print(describe_sweep.describe_sweep(folder))
+        print(f"\nwrote {folder} in {clock(time.monotonic() - started)}")
+    return 0
+
+
+def _resume(options: ResumeOptions) -> int:
+    from svjax.simulations import resume, sweep_dataset
+    from svjax.storage import plain
+
+    if plain.store_format(options.run) == sweep_dataset.FORMAT:
+        return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
+    return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run))
+
+
+def _steady(options: SteadyOptions) -> int:
+    from tqdm import tqdm
+
+    from svjax import plot
+    from svjax.cli import describe
+    from svjax.simulations import curve, runs
+    from svjax.storage import folders
+
+    started = time.monotonic()
+    folder, voltages = options.folder(), options.voltages()
+    folders.check_target(folder, options.overwrite, curve.FORMAT)
+    quiet = 0.1 if sys.stderr.isatty() else 30.0
+    with tqdm(total=len(voltages), unit="voltage", mininterval=quiet, file=sys.stderr) as bar:
+
+        def progress(number: int, voltage: float) -> None:
+            bar.set_description_str(f"V = {voltage:g}", refresh=False)
+            bar.update(number - bar.n)
+
+        found = curve.steady_curve(options.valve(), voltages, options.drop, modes=options.modes, progress=progress)
+        bar.update(len(voltages) - bar.n)
+    runs.save_curve(folder, found)
+    axes = plot.steady_curve(found)
+    for kind in ("png", "pdf"):
+        plot.save(axes[0], folder / f"steady.{kind}")
+    print(describe.describe_curve(found))
+    print(f"\nwrote {folder} and in it steady.png, steady.pdf in {clock(time.monotonic() - started)}")
+    return 0
+
+
+def _info(options: InfoOptions) -> int:
+    from svjax.cli import describe, describe_sweep
+    from svjax.model.units import Units
+    from svjax.simulations import curve, runs, sweep_dataset
+    from svjax.storage import folders, lock, plain
+
+    units = None if options.gamma_ev is None else Units(options.gamma_ev)
+    kind = plain.store_format(options.run)
+    with folders.reading(options.run):
+        if kind == sweep_dataset.FORMAT:
+            print(describe_sweep.describe_sweep(options.run, units))
+        elif kind == curve.FORMAT:
+            print(describe.describe_curve(runs.open_curve(options.run), units))
+        else:
+            run = runs.open_run(options.run)
+            if run.attrs["status"] == "running" and not lock.is_locked(options.run):
+                run = run.assign_attrs(status="stopped", reason=f"`svjax resume {options.run}` goes on.")
+            print(describe.describe(run, units))
+    return 0

@@ -1,0 +1,216 @@
+"""What `svjax run` can be told: one dataclass whose fields are the options and the keys of a TOML file."""
+
+import difflib
+import math
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+if TYPE_CHECKING:
+    from svjax.model.bias import VoltageDrop
+    from svjax.model.valve import SpinValve
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ShapeOptions:
+    """The strip, and how the Fermi functions of its leads are expanded: all that is no number of the physics."""
+
+    config: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TOML]")] = None
+    """A TOML file with any of the options below."""
+
+    length: int = 12
+    """Columns of the strip, from lead to lead [sites]."""
+    width: int = 4
+    """Rows of the strip [sites]."""
+    pinned: int = 4
+    """Columns of the pinned layer [sites]."""
+    free: int = 4
+    """Columns of the free layer [sites]."""
+    buffer: int = 0
+    """Columns of plain metal between each lead and its layer [sites]."""
+    easy_axes: tuple[Vector, ...] = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+    """Easy axes of the pinned and the free layer, x y z each [directions]."""
+    poles: int = 30
+    """Poles of the Fermi function, N_P [number]."""
+    pole_kind: Literal["pade", "matsubara", "optimized"] = "pade"
+    """Kind of the poles; 8 optimized ones are as good as 50 of Pade, with --method etd."""
+
+
+@dataclass(frozen=True)
+class ValveOptions(ShapeOptions):
+    """The valve on the strip."""
+
+    j_sd: float = 2.0
+    """Coupling of electrons and spins, J_sd [gamma]."""
+    j_ex: float = -1.0
+    """Exchange of neighbouring spins of a layer, J_ex; negative is ferromagnetic [gamma]."""
+    anisotropy: tuple[float, ...] = (0.4, 0.02)
+    """K of the pinned and the free layer [gamma]."""
+    field: Vector = (0.0, 0.0, 0.0)
+    """Magnetic field B on a spin of unit length, x y z [gamma]."""
+    mu_bar: float = 0.0
+    """Shift of all levels of the valve, mu_bar [gamma]."""
+    hopping: float = 1.0
+    """Hopping between neighbouring sites [gamma]."""
+    lead_coupling: tuple[float, ...] = (1.0,)
+    """Gamma of the leads: one number, or one per lead [gamma]."""
+    temperature: tuple[float, ...] = (0.025,)
+    """T of the leads: one number, or one per lead [gamma/k_B]."""
+
+    def valve(self) -> "SpinValve":
+        """The valve of these options."""
+        from svjax.model import lattice, poles, valve
+
+        shape = self.length, self.width, self.pinned, self.free
+        lattice.square(*shape, self.buffer)
+        if self.poles < 1:
+            raise ValueError(f"Argument `poles` must be at least 1, but is {self.poles}.")
+        kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}
+        physics = {name: getattr(self, name) for name in ("j_sd", "j_ex", "field", "mu_bar", "hopping")}
+        layers = (self.pinned > 0) + (self.free > 0)
+        for name, count in {"anisotropy": layers, "easy_axes": layers, "lead_coupling": 2, "temperature": 2}.items():
+            value = getattr(self, name)
+            if len(value) not in (1, count):
+                raise ValueError(f"Argument `{name}` must be one value or {count} of them, but has {len(value)}.")
+            physics[name] = value[0] if len(value) == 1 else value
+        return valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=kinds[self.pole_kind](self.poles))
+
+
+@dataclass(frozen=True)
+class RunOptions(ValveOptions):
+    """Run a spin valve through the three stages of its protocol and keep the run.
+
+    Aligned spins (stage 0), relaxation at zero bias (stage 1), quench to a voltage (stage 2). Without options it is the
+    valve of the paper's Sec. III B. Energies are in units of the hopping gamma, times in hbar/gamma. Every option is
+    also a key of the TOML file (j_sd = 6.0); options given here win.
+    """
+
+    voltage: float = 1.0
+    """Voltage from the quench on, V [gamma/e]."""
+    drop: Literal["symmetric", "asymmetric"] = "symmetric"
+    """Levels of the leads: V/2 and -V/2 (symmetric), or V and 0 (asymmetric)."""
+
+    relax: float = 1500.0
+    """Time at zero bias before the quench, stage 1 [hbar/gamma]."""
+    duration: float = 1000.0
+    """Time after the quench, stage 2 [hbar/gamma]."""
+    dt: float = 0.04
+    """Time step [hbar/gamma]."""
+    method: Literal["rk38", "etd"] = "rk38"
+    """rk38: the paper's Runge-Kutta method. etd: exponential steps, for optimized poles and a dt of 0.1."""
+    save_every: int = 5
+    """Steps between saves [steps]."""
+    observe: tuple[str, ...] = ()
+    """What to save, such as magnetization spins energy; magnetisations and currents if not given."""
+    equilibrium: Path | None = None
+    """A run of the same valve whose stages 0 and 1 are taken instead of computing them."""
+    out: Path | None = None
+    """Folder for the run and its pictures; a new one in runs/ if not given."""
+    overwrite: bool = False
+    """Replace the run that the folder holds."""
+
+    def bias(self) -> "VoltageDrop":
+        """The voltage drop of these options."""
+        from svjax.model import bias
+
+        if not math.isfinite(self.voltage):
+            raise ValueError(f"Argument `voltage` must be finite, but is {self.voltage}.")
+        return bias.symmetric(self.voltage) if self.drop == "symmetric" else bias.asymmetric(self.voltage)
+
+    def folder(self) -> Path:
+        """Where the run goes: `out`, or a name made of the main parameters that is still free."""
+        return self.out or free_name(
+            f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-V{self.voltage:g}", self.overwrite
+        )
+
+
+@dataclass(frozen=True)
+class SteadyOptions(ValveOptions):
+    """Solve for the steady states of a valve along a range of voltages, and for how fast they relax.
+
+    Magnetisations, currents, torques and relaxation times, without any run. Units and TOML file as for `svjax run`.
+    """
+
+    poles: int = 10
+    """Poles of the Fermi function, N_P [number]."""
+    pole_kind: Literal["pade", "matsubara", "optimized"] = "optimized"
+    """Kind of the poles."""
+    voltage: str = "0:8:33"
+    """Voltages, first:last:count or a list 0,0.5,1; they are followed in this order [gamma/e]."""
+    drop: Literal["symmetric", "asymmetric"] = "symmetric"
+    """Levels of the leads: V/2 and -V/2 (symmetric), or V and 0 (asymmetric)."""
+    modes: int = 4
+    """Relaxation modes to find at each voltage [number]."""
+    out: Path | None = None
+    """Folder for the dataset and its picture; a new one in runs/ if not given."""
+    overwrite: bool = False
+    """Replace the curve that the folder holds."""
+
+    def voltages(self) -> list[float]:
+        """The voltages of these options."""
+        return numbers("voltage", self.voltage)
+
+    def folder(self) -> Path:
+        """Where the curve goes: `out`, or a name made of the main parameters that is still free."""
+        return self.out or free_name(f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-steady", self.overwrite)
+
+
+def numbers(name: str, text: str) -> list[float]:
+    """The numbers that ``first:last:count``, a list ``0,0.5,1`` or a single number stands for."""
+    try:
+        if ":" not in text:
+            return [float(part) for part in text.split(",")]
+        first, last, count = text.split(":")
+        if not (np.isfinite([float(first), float(last)]).all() and int(count) > 1):
+            raise ValueError
+        return [float(value) for value in np.linspace(float(first), float(last), int(count))]
+    except ValueError:
+        raise ValueError(
+            f"Argument `{name}` must be first:last:count, with a count of at least 2, or a list of numbers, but is "
+            f"{text!r}."
+        ) from None
+
+
+def free_name(name: str, overwrite: bool) -> Path:
+    """A folder below runs/ that does not exist yet, unless it may be overwritten."""
+    tries = (Path("runs", name if k == 1 else f"{name}-{k}") for k in range(1, 10**6))
+    return next(path for path in tries if overwrite or not path.exists())
+
+
+def toml_arguments(path: Path, options: type[ShapeOptions], command: str) -> list[str]:
+    """The contents of a TOML file as command-line arguments; raises ValueError for what is not an option."""
+    try:
+        found = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"Argument `config` must be a TOML file, but {path} is not one ({error}).") from None
+    types = {option.name: option.type for option in fields(options) if option.name != "config"}
+    known = list(types)
+    arguments = []
+    for key, value in found.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ValueError(f"Key `{key}` of {path} must be an option of `{command}`; the nearest is `{near}`.")
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            if types[name] is not bool:
+                raise ValueError(f"Key `{key}` of {path} must not be true or false, but is {str(value).lower()}.")
+            arguments.append(option if value else f"--no-{option[2:]}")
+        else:
+            words = _words(key, value)
+            arguments += [option, ",".join(words)] if types[name] is str and words else [option, *words]
+    return arguments
+
+
+def _words(key: str, value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [word for part in value for word in _words(key, part)]
+    if isinstance(value, dict):
+        raise ValueError(f"Key `{key}` must hold a number, a text or a list, but is a table.")
+    return [str(value)]

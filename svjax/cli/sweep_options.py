@@ -1,0 +1,139 @@
+"""What `svjax sweep` can be told: the options of a valve, any of which may be a range, and what to do with them."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from svjax.cli.options import ShapeOptions, ValveOptions, free_name, numbers
+
+if TYPE_CHECKING:
+    from svjax.model.bias import VoltageDrop
+    from svjax.model.valve import SpinValve
+    from svjax.simulations.tasks import Task
+
+SCALARS = ("j_sd", "j_ex", "mu_bar", "hopping", "voltage")
+LISTS = ("anisotropy", "field", "lead_coupling", "temperature")
+
+
+@dataclass(frozen=True)
+class SweepOptions(ShapeOptions):
+    """Run many valves: every number may be a range.
+
+    Ranges are first:last:count (--voltage 0:8:65) or lists (--j-sd 2,3); all their combinations are computed, in
+    batches and on all devices, and saved to one dataset. A sweep that was stopped goes on with `svjax resume`. A range
+    that starts below zero needs an equals sign (--voltage=-1:1:5). Every option is also a key of the TOML file.
+    """
+
+    poles: int = 8
+    """Poles of the Fermi function, N_P [number]."""
+    pole_kind: Literal["pade", "matsubara", "optimized"] = "optimized"
+    """Kind of the poles."""
+
+    j_sd: str = "2"
+    """Coupling of electrons and spins, J_sd [gamma]."""
+    j_ex: str = "-1"
+    """Exchange of neighbouring spins of a layer, J_ex; negative is ferromagnetic [gamma]."""
+    anisotropy: tuple[str, ...] = ("0.4", "0.02")
+    """K of the pinned and the free layer [gamma]."""
+    field: tuple[str, str, str] = ("0", "0", "0")
+    """Magnetic field B on a spin of unit length, x y z [gamma]."""
+    mu_bar: str = "0"
+    """Shift of all levels of the valve, mu_bar [gamma]."""
+    hopping: str = "1"
+    """Hopping between neighbouring sites [gamma]."""
+    lead_coupling: tuple[str, ...] = ("1",)
+    """Gamma of the leads: one number, or one per lead [gamma]."""
+    temperature: tuple[str, ...] = ("0.025",)
+    """T of the leads: one number, or one per lead [gamma/k_B]."""
+    voltage: str = "1"
+    """Voltage, from the quench on, V [gamma/e]."""
+    drop: Literal["symmetric", "asymmetric"] = "symmetric"
+    """Levels of the leads: V/2 and -V/2 (symmetric), or V and 0 (asymmetric)."""
+    zipped: bool = False
+    """Take the first of all ranges together, then the second, instead of all combinations."""
+
+    task: Literal["run", "steady", "modes"] = "run"
+    """At every point a run, the steady state, or the steady state and its relaxation modes."""
+    start: Literal["equilibrium", "aligned"] = "equilibrium"
+    """Runs start from the steady state without voltage, or from aligned spins."""
+    relax: float = 0.0
+    """Time at zero bias before the quench, from aligned spins [hbar/gamma]."""
+    duration: float = 1000.0
+    """Time of the runs after the quench [hbar/gamma]."""
+    dt: float = 0.1
+    """Time step [hbar/gamma]."""
+    method: Literal["rk38", "etd"] = "etd"
+    """rk38: the paper's Runge-Kutta method. etd: exponential steps, for optimized poles and a dt of 0.1."""
+    save_every: int = 5
+    """Steps between saves [steps]."""
+    observe: tuple[str, ...] = ()
+    """What to save of runs, such as magnetization spins energy; magnetisations and currents if not given."""
+    last_state: bool = False
+    """Keep the last state of every run."""
+    modes: int = 4
+    """Relaxation modes to find at each point [number]."""
+    allow_unstable: bool = False
+    """Keep steady states of which a mode grows."""
+
+    batch: int | None = None
+    """Points that are computed at once; chosen by the memory if not given [number]."""
+    coordinator: str | None = None
+    """Address host:port of process 0, where several processes share a sweep without SLURM."""
+    rank: int | None = None
+    """Number of this process, from 0 on."""
+    processes: int | None = None
+    """Number of all processes."""
+    out: Path | None = None
+    """Folder for the results; a new one in runs/ if not given."""
+    overwrite: bool = False
+    """Replace the sweep that the folder holds."""
+
+    def valve(self) -> "SpinValve":
+        """The valve of these options, with the first number of every range."""
+        given = {option.name: getattr(self, option.name) for option in fields(ShapeOptions)}
+        given |= {name: numbers(name, getattr(self, name))[0] for name in SCALARS if name != "voltage"}
+        given |= {name: tuple(numbers(name, text)[0] for text in getattr(self, name)) for name in LISTS}
+        return ValveOptions(**given).valve()
+
+    def bias(self) -> "VoltageDrop":
+        """The voltage drop of these options, with the first voltage."""
+        from svjax.model import bias
+
+        voltage = numbers("voltage", self.voltage)[0]
+        return bias.symmetric(voltage) if self.drop == "symmetric" else bias.asymmetric(voltage)
+
+    def grid(self) -> dict[str, list[float]]:
+        """The options that are ranges: parameters and their values."""
+        texts = {name: getattr(self, name) for name in SCALARS[:-1]}
+        for name in LISTS:
+            words = getattr(self, name)
+            texts |= {name if len(words) == 1 else f"{name}[{k}]": text for k, text in enumerate(words)}
+        texts["voltage"] = self.voltage
+        found = {name: values for name, text in texts.items() if len(values := numbers(name, text)) > 1}
+        if not found:
+            raise ValueError("At least one number must be a range, such as --voltage 0:8:65, but none is.")
+        return found
+
+    def what(self) -> "Task":
+        """The task of these options."""
+        from svjax.simulations import tasks
+
+        if self.task == "steady":
+            return tasks.SteadyTask(self.allow_unstable)
+        if self.task == "modes":
+            return tasks.ModesTask(self.modes, allow_unstable=self.allow_unstable)
+        return tasks.RunTask(
+            self.duration,
+            self.dt,
+            self.method,
+            self.save_every,
+            self.observe or None,
+            self.start,
+            self.relax,
+            self.last_state,
+        )
+
+    def folder(self) -> Path:
+        """Where the sweep goes: `out`, or a name made of what is swept that is still free."""
+        axes = "-".join(self.grid())
+        return self.out or free_name(f"{self.length}x{self.width}-{self.task}-{axes}", self.overwrite)

@@ -1,0 +1,1 @@
+"""Motion, states of rest, and the modes about them."""

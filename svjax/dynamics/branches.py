@@ -1,0 +1,91 @@
+"""Branches of steady states along a bias or a level, and the torques along them (Figs. 12-14)."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from svjax.dynamics.steady_state import LARGEST_TURN, ConvergenceError, steady_state
+from svjax.engine.arrays import Spins
+from svjax.model.equations import State
+from svjax.model.levels import BiasLike, constant_levels
+from svjax.model.observables import magnetization
+from svjax.model.valve import SpinValve, prepare
+
+
+def steady_states(
+    valve: SpinValve,
+    biases: Iterable[BiasLike],
+    *,
+    spins: ArrayLike | None = None,
+    allow_unstable: bool = False,
+) -> list[State]:
+    """The branch of steady states along ``biases``: each starts from the one before it, the first from ``spins``.
+
+    Where a spin would turn by more than 0.5 between two biases, biases in between are solved too, so that the branch is
+    not lost to a mirrored one. Arguments and errors as `steady_state`.
+    """
+    valve = prepare(valve)
+    solve = partial(steady_state, allow_unstable=allow_unstable)
+    return _follow(lambda mu, start: solve(valve, mu, spins=start), [constant_levels(valve, b) for b in biases], spins)
+
+
+def equilibrium_states(
+    valve: SpinValve, levels: Iterable[ArrayLike], *, spins: ArrayLike | None = None, allow_unstable: bool = False
+) -> list[State]:
+    """The branch of equilibria (all mu_l = 0) along ``levels`` of mu_bar.
+
+    At half filling that with mu_bar = V/2 maps to `steady_states` at the symmetric voltage drop V, Fig. 14.
+    """
+    valve = prepare(valve)
+
+    def solve(level: Array, start: Spins | None) -> State:
+        shifted = eqx.tree_at(lambda v: v.mu_bar, valve, level)
+        return steady_state(shifted, None, spins=start, allow_unstable=allow_unstable)
+
+    return _follow(solve, [jnp.asarray(level, valve.j_sd.dtype) for level in levels], spins)
+
+
+def effective_torque(valve: SpinValve, state: State, equilibrium: State) -> Float[Array, "layers 3"]:
+    """2 K_l e_l x Delta M_l, (layers, 3): the torque that the anisotropy of each layer takes up, below Eq. (22).
+
+    Delta M_l is the change of the layer's summed spins from ``equilibrium``. It balances `current_driven_torque` where
+    the spins of a layer stay parallel (Figs. 12, 13). The x component for e = z is -2 K Delta M^y; the paper's text
+    lacks the minus.
+    """
+    valve = prepare(valve)
+    counts = np.bincount(valve.lattice.spin_layers, minlength=len(valve.lattice.layers))[:, None]
+    change = counts * (magnetization(valve, state) - magnetization(valve, equilibrium))
+    return 2 * valve.anisotropy[:, None] * jnp.cross(valve.easy_axes, change)
+
+
+def _follow(solve: Callable[[Array, Spins | None], State], values: list[Array], spins: Any) -> list[State]:
+    states: list[State] = []
+    for k, value in enumerate(values):
+        start = spins if not states else states[-1].spins
+        states.append(solve(value, start))
+        if k and _largest_turn(states[-1], states[-2]) > LARGEST_TURN:
+            states[-1] = _bridge(solve, values[k - 1], value, states[-2])
+    return states
+
+
+def _bridge(solve, first: Array, last: Array, state: State, steps: int = 2) -> State:
+    """The state at ``last`` on the branch of ``state`` at ``first``, by ever smaller steps."""
+    start = state
+    for value in first + (last - first) * np.linspace(0, 1, steps + 1)[1:].reshape(-1, *np.ones(np.ndim(first), int)):
+        new = solve(value, state.spins)
+        if _largest_turn(new, state) > LARGEST_TURN:
+            if steps >= 64:
+                raise ConvergenceError(f"The branch ends near {np.asarray(value)}: spins jump there.", np.nan, new)
+            return _bridge(solve, first, last, start, 2 * steps)
+        state = new
+    return state
+
+
+def _largest_turn(one: State, other: State) -> float:
+    cosine = np.clip(np.sum(np.asarray(one.spins) * np.asarray(other.spins), -1), -1, 1)
+    return float(np.max(np.arccos(cosine), initial=0.0))

@@ -1,0 +1,219 @@
+"""The nonlinear eigenproblem lambda v = M(lambda) v of spins coupled to electrons, at a torque-free state.
+
+Small turns of the spins grow as v e^(lambda t) with v their 2N_S tangent components. Electrons at frozen spins give
+M(0), whose eigenvalues are N_S conjugate pairs; retarded electrons give M(lambda), which is analytic for Re lambda > -2
+min |Im w|, w the eigenvalues of H_eff. Every root is an eigenvalue of the linearised equations of motion.
+"""
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float, Inexact
+
+from svjax.electrons.response import (
+    Eigenbasis,
+    differentiable_spin_response,
+    eigenbasis,
+    spin_response,
+    static_susceptibility,
+    stiffness,
+    susceptibility,
+    tangents,
+    turn_rate,
+)
+from svjax.engine.arrays import PerLead, Spins
+from svjax.model.equations import State, local_spin_density
+from svjax.model.hamiltonian import effective_field
+from svjax.model.valve import SpinValve
+
+ACCURACY = 1e-12
+"""Residual of a root, |M(lambda) v - lambda v| for |v| = 1, relative to max(1, |lambda|)."""
+
+
+class Linearization(eqx.Module):
+    """M(lambda) of one state: ``matrix`` gives it whole at many rates, ``apply`` times a vector, and differentiable."""
+
+    valve: SpinValve
+    state: State
+    mu: PerLead
+    basis: Eigenbasis
+
+    @property
+    def field(self) -> Spins:
+        """B on every spin, (N_S, 3)."""
+        return effective_field(self.valve, self.state.spins, local_spin_density(self.valve, self.state.rho))
+
+    def matrix(self, rates: Inexact[Array, "rates"]) -> Complex[Array, "rates angles angles"]:
+        """M(lambda) for all ``rates``, (rates, 2N_S, 2N_S)."""
+        response = susceptibility(self.basis, self.valve, self.state.rho, self.mu, rates)
+        return jax.vmap(lambda one: turn_rate(stiffness(self.valve, self.state.spins, self.field, one)))(response)
+
+    def static_matrix(self) -> Float[Array, "angles angles"]:
+        """M(0), real."""
+        response = static_susceptibility(self.basis, self.valve, self.state.rho, self.mu)
+        return turn_rate(stiffness(self.valve, self.state.spins, self.field, response))
+
+    def apply(self, rate: Complex[Array, ""], vector: Complex[Array, "angles"]) -> Complex[Array, "angles"]:
+        """M(lambda) v, (2N_S,); differentiable in lambda and v."""
+        direction = self.direction(vector)
+        density = spin_response(self.basis, self.valve, self.state.rho, self.mu, rate, direction)
+        return self._turn_rate(direction, density)
+
+    def differentiable_apply(self, rate: Array, vector: Array) -> Complex[Array, "angles"]:
+        """`apply`, differentiable in the valve, the state and mu as well."""
+        direction = self.direction(vector)
+        density = differentiable_spin_response(self.basis, self.valve, self.state, self.mu, rate, direction)
+        return self._turn_rate(direction, density)
+
+    def direction(self, vector: Complex[Array, "angles"]) -> Complex[Array, "spins 3"]:
+        """Tangent components as vectors, (N_S, 3)."""
+        return jnp.einsum("jxb,jx->jb", tangents(self.state.spins), vector.reshape(-1, 2))
+
+    def _turn_rate(self, direction: Array, density: Array) -> Array:
+        """Tangent components of dS x B + S x dB for dS = ``direction`` and ds = ``density``."""
+        linear = lambda part: effective_field(self.valve, part(direction), part(density)) - self.valve.field
+        along = jnp.sum(self.state.spins * self.field, -1, keepdims=True)
+        field = jax.lax.complex(linear(jnp.real), linear(jnp.imag)) - along * direction
+        across = jnp.einsum("jxb,jb->jx", tangents(self.state.spins), field)
+        return jnp.stack([-across[:, 1], across[:, 0]], 1).ravel()
+
+
+def linearization(valve: SpinValve, state: State, mu: PerLead) -> Linearization:
+    """The linearised problem at a torque-free ``state`` with levels ``mu``."""
+    return Linearization(valve, state, mu, eigenbasis(valve, state.spins))
+
+
+class Roots(eqx.Module):
+    """Roots lambda (roots,) with their vectors (roots, 2N_S), the residual of each, and whether all are distinct."""
+
+    rates: Complex[Array, "roots"]
+    vectors: Complex[Array, "roots angles"]
+    residuals: Float[Array, "roots"]
+    distinct: Array
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def find_roots(problem: Linearization, number: int, homotopy: int = 1) -> Roots:
+    """The roots that M(s lambda) leads to, from the ``number`` smallest eigenvalues of M(0) at s = 0 to s = 1.
+
+    One of each conjugate pair is followed, Im lambda >= 0, by the overlap of its vector, in ``homotopy`` steps of s.
+    With more steps close pairs that exchange their character are told apart. Smallest |lambda| first.
+    """
+    m, v = jnp.linalg.eig(problem.static_matrix())
+    upper = m.imag >= -1e-9 * jnp.max(jnp.abs(m))
+    order = jnp.argsort(jnp.where(upper, jnp.abs(m), jnp.inf))[:number]
+    follow = lambda start: _follow(problem, start[0], start[1], homotopy)
+    rates, vectors, residuals = jax.lax.map(follow, (m[order], v.T[order].astype(m.dtype)))
+    vectors = jnp.where(rates.imag[:, None] < 0, vectors.conj(), vectors)
+    rates = jax.lax.complex(rates.real, jnp.abs(rates.imag))
+    order = jnp.argsort(jnp.abs(rates))
+    rates, vectors, residuals = rates[order], vectors[order], residuals[order]
+    close = jnp.abs(rates[:, None] - rates) < 1e-9 * (1 + jnp.abs(rates))
+    parallel = jnp.abs(vectors.conj() @ vectors.T) > 1 - 1e-6
+    return Roots(rates, vectors, residuals, jnp.sum(close & parallel) == len(rates))
+
+
+def _follow(problem: Linearization, rate: Array, vector: Array, homotopy: int) -> tuple[Array, Array, Array]:
+    for s in np.arange(1, homotopy + 1) / homotopy:
+        rate, vector, residual = _root(problem, rate, vector, s)
+    return rate, vector, residual
+
+
+def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple[Array, Array, Array]:
+    """One root of lambda v = M(s lambda) v: eigenvectors of M(s sigma) at a nearby sigma, then a fixed-point iteration.
+
+    In the eigenbasis (m_j, v_j, u_j) of M(s sigma) and for v = v_k + sum_j c_j v_j the equation reads
+
+        lambda = m_k + u_k D v,   c_j = u_j D v / (lambda - m_j),   D = M(s lambda) - M(s sigma),
+
+    where the first is solved with Newton's factor 1/(1 - dm_k/dlambda). It converges fast for sigma close to lambda;
+    sigma is moved to lambda when it does not.
+    """
+
+    def refine(carry):
+        k, rate, vector, _ = carry
+        base = problem.matrix(s * rate[None])[0]
+        m, v = jnp.linalg.eig(base)
+        u = jnp.linalg.inv(v)
+        chosen = jnp.argmax(jnp.abs(u @ vector))
+        others = jnp.arange(len(m)) != chosen
+        _, slope = jax.jvp(lambda r: problem.apply(s * r, v[:, chosen]), (rate,), (jnp.ones_like(rate),))
+        newton = 1 / (1 - u[chosen] @ slope)
+
+        def more(inner):
+            n, _, _, residual, before = inner
+            return (n < 12) & (residual > ACCURACY) & (residual < 0.5 * before)
+
+        def improve(inner):
+            n, rate, vector, residual, _ = inner
+            image = problem.apply(s * rate, vector)
+            size = jnp.linalg.norm(vector)
+            now = jnp.linalg.norm(image - rate * vector) / size / jnp.maximum(1, jnp.abs(rate))
+            change = u @ (image - base @ vector)
+            new = rate + newton * (m[chosen] + change[chosen] - rate)
+            shift = jnp.where(others, change / jnp.where(others, new - m, 1), 0)
+            done = now <= ACCURACY
+            rate, vector = jnp.where(done, rate, new), jnp.where(done, vector, v[:, chosen] + v @ shift)
+            return n + 1, rate, vector, now, residual
+
+        near = rate + newton * (m[chosen] - rate)
+        start = (0, near, v[:, chosen], jnp.asarray(1e3, base.real.dtype), jnp.asarray(jnp.inf, base.real.dtype))
+        _, rate, vector, residual, _ = jax.lax.while_loop(more, improve, start)
+        return k + 1, rate, vector / jnp.linalg.norm(vector), residual
+
+    def unfinished(carry):
+        k, _, _, residual = carry
+        return (k < 6) & (residual > 10 * ACCURACY)
+
+    inf = jnp.asarray(jnp.inf, rate.real.dtype)
+    _, rate, vector, residual = jax.lax.while_loop(unfinished, refine, (0, rate, vector, inf))
+    return rate, vector, residual
+
+
+@jax.jit
+def _first_order(problem: Linearization, rates: Array, left: Array, right: Array) -> Array:
+    """m_k + u_k [M(m_k) - M(0)] v_k for eigenvalues, rows of left and right vectors of M(0)."""
+    return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right), batch_size=8)
+
+
+def first_order_modes(problem: Linearization) -> tuple[Complex[Array, "angles"], Complex[Array, "angles"]]:
+    """The eigenvalues of M(0), and the rates of their modes to first order in M(lambda) - M(0)."""
+    m, v = jnp.linalg.eig(problem.static_matrix())
+    return m, _first_order(problem, m, jnp.linalg.inv(v), v.T)
+
+
+_root_from = jax.jit(partial(_root, s=1.0))
+
+
+def first_growing_mode(
+    valve: SpinValve, state: State, mu: PerLead, rates: np.ndarray, modes: np.ndarray
+) -> tuple[complex, np.ndarray] | None:
+    """A root with Re lambda > 0 and its vector, or None, from the eigenvalues and vectors of M(0).
+
+    Modes that grow to first order in M(lambda) - M(0) are followed to their roots; `svjax.dynamics.stability`
+    counts them.
+    """
+    problem = linearization(valve, state, mu)
+    upper = np.imag(rates) >= -1e-9 * np.abs(rates).max()
+    left = np.linalg.inv(modes)[upper].astype(complex)
+    starts, right = rates[upper].astype(complex), modes.T[upper].astype(complex)
+    estimates = np.asarray(_first_order(problem, starts, left, right))
+    for k in np.argsort(-np.real(estimates)):
+        if np.real(estimates[k]) <= 0:
+            return None
+        rate, vector, residual = _root_from(problem, jnp.asarray(starts[k]), jnp.asarray(right[k]))
+        if residual < 1e-6 and rate.real > 1e-9:
+            return complex(rate), np.asarray(vector)
+    return None
+
+
+def careful_roots(problem: Linearization, number: int) -> Roots:
+    """`find_roots` with as many steps of homotopy as distinct roots need."""
+    for homotopy in (1, 4, 16):
+        roots = find_roots(problem, number, homotopy)
+        if roots.distinct:
+            break
+    return roots

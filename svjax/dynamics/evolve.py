@@ -1,0 +1,210 @@
+"""Time evolution: `evolve`, its `Trajectory`, and the step as a diffrax solver."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+from svjax.dynamics.step_size import check_method, check_step, whole_steps
+from svjax.engine.arrays import Numbers, known
+from svjax.engine.integrate import checkpointed_scan, exponential_step, runge_kutta_step
+from svjax.model.bias import Bias, as_bias
+from svjax.model.equations import State, column_leads, coupled_derivative
+from svjax.model.observables import default_observables
+from svjax.model.valve import SpinValve, check_spins, prepare
+
+Observe = Callable[[SpinValve, State], dict[str, PyTree]]
+
+
+class Trajectory(eqx.Module):
+    """What `evolve` returns.
+
+    - `t`: (T,) times of the saves, in 1/hopping; the first is after ``save_every`` steps.
+    - `state`: the `State` at the end of the run.
+    - `observables`: name -> array with time leading.
+    """
+
+    t: Float[Array, "time"]
+    state: State
+    observables: dict[str, PyTree]
+
+
+class DivergedError(RuntimeError):
+    """A run whose state became infinite or nan. ``trajectory`` holds what was saved before."""
+
+    def __init__(self, message: str, trajectory: Trajectory):
+        super().__init__(message)
+        self.trajectory = trajectory
+
+
+def evolve(
+    valve: SpinValve,
+    state: State,
+    bias: Bias | Numbers | None,
+    duration: float,
+    *,
+    dt: float = 0.02,
+    save_every: int | None = None,
+    start_step: int = 0,
+    method: str = "rk38",
+    observe: Observe | None = None,
+    freeze_spins: bool = False,
+) -> Trajectory:
+    """Evolve electrons and spins together, Eqs. (3), (4), (8)-(10), by fixed steps of fourth order.
+
+    **Arguments:**
+
+    - `state`: where to start, for instance from `stationary`.
+    - `bias`: `symmetric(V)`, `asymmetric(V)`, one mu_l per lead, any function of the time that returns that, or None.
+    - `duration`, `dt`: in 1/hopping; the duration is a whole number of steps.
+    - `save_every`: steps between saves (about 0.5 time units if None). Steps after the last save reach the final state.
+    - `start_step`: the run starts at time start_step * dt, which matters for a bias that depends on time.
+    - `method`: "rk38", the 3/8-rule Runge-Kutta method of the paper, or "etd", a fourth-order exponential method that
+      takes the decay of the poles exactly, so that only the electrons' bandwidth and the spins limit the step.
+    - `observe`: function of (valve, state) that returns a dict of arrays; `default_observables` if None.
+    - `freeze_spins`: keep the spins where they are.
+
+    **Returns:** a `Trajectory`. Differentiable in valve, state and bias, forward and reverse (reverse mode keeps about
+    the square root of the number of steps in memory), and it can be batched by ``jax.vmap``. Raises `DivergedError`,
+    outside of ``jit``, when the state becomes non-finite, and ValueError for a step beyond the stability limit.
+    """
+    valve = prepare(valve)
+    check_spins(valve, state.spins)
+    bias = as_bias(bias, len(valve.lattice.contacts))
+    steps = whole_steps(duration, dt)
+    save_every = max(1, min(round(0.5 / dt), steps)) if save_every is None else save_every
+    if save_every != int(save_every) or save_every < 1:
+        raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
+    check_method(method)
+    check_step(valve, bias, dt, start_step * dt, method)
+    observe = default_observables if observe is None else observe
+    step = Step(valve, bias, jnp.asarray(dt, valve.j_sd.dtype), method, freeze_spins)
+    first = jnp.asarray(start_step)
+    done = first - 1  # a step that is not in this run
+    if method == "etd" and isinstance(start_step, int) and start_step == 0 and steps:
+        state, done = graded_start(step, state), first
+    trajectory, finite = run_steps(step, state, first, done, steps, int(save_every), observe)
+    if known(finite):
+        _raise_if_diverged(trajectory, np.asarray(finite))
+    return trajectory
+
+
+class Step(eqx.Module):
+    """One step of a run, from time n dt: the valve, its bias and how it is integrated."""
+
+    valve: SpinValve
+    bias: Bias
+    dt: Array
+    method: str = eqx.field(static=True)
+    freeze_spins: bool = eqx.field(static=True)
+
+    def __call__(self, state: State, n: Array) -> State:
+        return self.advance(state, n * self.dt, self.dt)
+
+    def advance(self, state: State, t: Array, dt: Array) -> State:
+        """From ``t`` to ``t + dt``."""
+        derivative = partial(derivative_at, self.valve, self.bias, freeze_spins=self.freeze_spins)
+        if self.method == "etd":
+            return exponential_step(derivative, pole_decay(self.valve), t, state, dt)
+        return runge_kutta_step(derivative, t, state, dt)
+
+
+_GRADES = np.array([0.025] * 4 + [0.1] * 2 + [0.7 / 3] * 3)
+"""The parts of the first exponential step. The levels may have jumped there, and the fast poles' answer, which the
+exponential follows in Pi but the quadrature of rho does not, would leave an error of second order in the step."""
+
+
+@eqx.filter_jit
+def graded_start(step: Step, state: State) -> State:
+    """The step from t = 0, at which the levels may have jumped, in parts."""
+    times = np.concatenate([[0.0], np.cumsum(_GRADES)[:-1]])
+    part = lambda state, grade: (step.advance(state, grade[0] * step.dt, grade[1] * step.dt), None)
+    return jax.lax.scan(part, state, jnp.asarray(np.stack([times, _GRADES], 1), step.dt.dtype))[0]
+
+
+@eqx.filter_jit
+def run_steps(
+    step: Step, state: State, start_step: Array, done: Array, steps: int, save_every: int, observe: Observe
+) -> tuple[Trajectory, Bool[Array, "time"]]:
+    """Nested scans over saves and steps, without the step number ``done``, which the state has behind it already, and
+    whether the state is finite at each save and at the end.
+
+    The time is n dt from an integer n, never accumulated.
+    """
+
+    def one(state, n):
+        moved = step(state, n)  # a branch instead of the selection would copy the state, for a quarter of the time
+        return jax.tree.map(lambda new, old: jnp.where(n != done, new, old), moved, state), None
+
+    def until_save(state, first):
+        state, _ = checkpointed_scan(one, state, first, save_every)
+        return state, (observe(step.valve, state), _is_finite(state))
+
+    count, rest = divmod(steps, save_every)
+    state, (observables, finite) = checkpointed_scan(until_save, state, start_step, count, save_every)
+    if rest:
+        state, _ = checkpointed_scan(one, state, start_step + steps - rest, rest)
+    finite = jnp.append(finite, _is_finite(state))
+    saves = start_step + save_every * jnp.arange(1, count + 1)
+    return Trajectory(saves * step.dt, state, observables), finite
+
+
+def pole_decay(valve: SpinValve) -> State:
+    """The rates xi_p/beta_l at which the columns of Pi_lp decay, the stiff part of Eq. (9), for `exponential_step`."""
+    lead, pole, _ = column_leads(valve.lattice, len(valve.poles.xi))
+    return State(None, valve.poles.xi[pole] * valve.temperature[lead], None)  # type: ignore[arg-type]
+
+
+def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State, *, freeze_spins: bool = False) -> State:
+    """d(state)/dt at time ``t`` under ``bias``, for a valve whose leaves are arrays."""
+    mu = jnp.asarray(bias(t), valve.j_sd.dtype)
+    slope = coupled_derivative(valve, state, mu, jnp.isfinite(t))
+    return eqx.tree_at(lambda s: s.spins, slope, jnp.zeros_like(state.spins)) if freeze_spins else slope
+
+
+def _is_finite(state: State) -> Bool[Array, ""]:
+    return jnp.all(jnp.isfinite(jnp.diagonal(state.rho))) & jnp.all(jnp.isfinite(state.spins))
+
+
+def _raise_if_diverged(trajectory: Trajectory, finite: np.ndarray) -> None:
+    if finite.all():
+        return
+    saved = int(np.argmin(finite))
+    after = f"t = {trajectory.t[saved - 1]:g}" if saved else "the start"
+    kept = jax.tree.map(lambda x: x[:saved], trajectory.observables)
+    raise DivergedError(
+        f"The state became non-finite after {after}; {saved} saves before that are kept. Is dt small enough?",
+        Trajectory(trajectory.t[:saved], trajectory.state, kept),
+    )
+
+
+class RungeKutta38(diffrax.AbstractSolver):
+    """The step of `evolve` as a diffrax solver, for `diffrax.diffeqsolve` with ``ODETerm(lambda t, y, args: ...)``.
+
+    diffrax's own Runge-Kutta solvers do not take a state that mixes complex and real arrays. There is no error
+    estimate, so only `diffrax.ConstantStepSize` and `diffrax.StepTo` can drive it.
+    """
+
+    term_structure: ClassVar = diffrax.AbstractTerm
+    interpolation_cls: ClassVar[Callable[..., diffrax.LocalLinearInterpolation]] = diffrax.LocalLinearInterpolation
+
+    def order(self, terms: PyTree) -> int:
+        return 4
+
+    def init(self, terms, t0, t1, y0, args) -> None:
+        return None
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump) -> tuple[Any, ...]:
+        del solver_state, made_jump
+        derivative = lambda t, y: terms.vf(t, y, args)
+        y1 = runge_kutta_step(derivative, jnp.asarray(t0), y0, jnp.asarray(t1 - t0))
+        return y1, None, dict(y0=y0, y1=y1), None, diffrax.RESULTS.successful
+
+    def func(self, terms, t0, y0, args) -> PyTree:
+        return terms.vf(t0, y0, args)

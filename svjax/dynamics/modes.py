@@ -1,0 +1,145 @@
+"""Relaxation rates and frequencies: modes of the coupled equations, linearised at a steady state."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Complex, Float
+
+from svjax.dynamics.eigenproblem import Linearization, Roots, careful_roots, find_roots, linearization
+from svjax.dynamics.stability import count_growing
+from svjax.electrons.response import tangents
+from svjax.engine.arrays import known
+from svjax.model.equations import State, spins_derivative
+from svjax.model.hamiltonian import effective_hamiltonian
+from svjax.model.levels import BiasLike, constant_levels
+from svjax.model.valve import SpinValve, check_spins, prepare
+
+RESIDUAL = 1e-9
+"""A root is accepted below this residual |M(lambda) v - lambda v|."""
+
+
+class Modes(eqx.Module):
+    """Modes of a steady state: S_j(t) - S_j = Re shapes[k, j] e^(rates[k] t).
+
+    - `rates`: (modes,) complex lambda, 1/t_R = -Re lambda.
+    - `shapes`: (modes, N_S, 3) complex, across the spins, each mode of norm 1.
+    """
+
+    rates: Complex[Array, "modes"]
+    shapes: Complex[Array, "modes spins 3"]
+
+
+def relaxation_modes(
+    valve: SpinValve, state: State, bias: BiasLike, *, count: int = 4, order: str = "frequency"
+) -> Complex[Array, "modes"]:
+    """Rates lambda with which small turns of the spins evolve at a steady state, S - S_0 ~ Re v e^(lambda t).
+
+    They are eigenvalues of the linearised coupled equations of spins, rho and Pi, with no expansion in the electrons'
+    retardation: the roots of lambda v = M(lambda) v that the modes of spins with instantaneous electrons lead to, one
+    for every spin. Modes of the electrons themselves are not among them; see `electron_decays`.
+
+    **Arguments:**
+
+    - `state`, `bias`: a steady state and its bias, as in `steady_state`.
+    - `count`: how many modes; at most one for each spin, so fewer are returned when there are fewer spins.
+    - `order`: "frequency", smallest |lambda| first, or "decay", slowest decay first.
+
+    **Returns:** distinct complex lambda, (count,), one of each conjugate pair, Im lambda >= 0, in units of the hopping.
+    The relaxation time is t_R = -1/Re lambda. First derivatives in the parameters, forward and reverse, are exact; take
+    them through `steady_state`, since the state depends on the parameters too. Higher ones are not supported. Inside
+    ``jit`` or ``grad`` nothing can be raised: a root that was not found is nan.
+
+    Raises ValueError where ``state`` is not torque-free and RuntimeError where a root was not found.
+    """
+    return mode_shapes(valve, state, bias, count=count, order=order).rates
+
+
+def mode_shapes(valve: SpinValve, state: State, bias: BiasLike, *, count: int = 4, order: str = "frequency") -> Modes:
+    """`relaxation_modes` with the shape of each mode. Derivatives of the rates only."""
+    valve = prepare(valve)
+    mu = constant_levels(valve, bias)
+    _check_arguments(valve, state, count, order)
+    problem = linearization(valve, state, mu)
+    fixed = jax.lax.stop_gradient(problem)
+    n_spins = len(valve.lattice.spin_sites)
+    traced = _is_traced((valve, state, mu))
+    roots, chosen, wrong = chosen_roots(fixed, count, order, find_roots if traced else careful_roots)
+    rates = roots.rates[chosen]
+    if traced:
+        rates = _differentiable(problem, fixed, jnp.where(wrong, jnp.nan, rates), roots.vectors[chosen])
+    elif np.any(wrong):
+        raise RuntimeError(
+            f"The modes were not all found: near lambda = {np.asarray(rates)} residuals are "
+            f"{np.asarray(roots.residuals[chosen])}" + ("." if roots.distinct else ", and two starts met in one root.")
+        )
+    vectors = roots.vectors[chosen].reshape(len(chosen), n_spins, 2)
+    return Modes(rates, jnp.einsum("mjx,jxb->mjb", vectors, tangents(fixed.state.spins)))
+
+
+def chosen_roots(
+    problem: Linearization, count: int, order: str, find: Callable[[Linearization, int], Roots]
+) -> tuple[Roots, Array, Array]:
+    """What ``find`` finds, the numbers of the ``count`` roots that come first in ``order``, and which are wrong."""
+    n_spins = len(problem.valve.lattice.spin_sites)
+    roots = find(problem, n_spins if order == "decay" else min(count + 1, n_spins))
+    key = -roots.rates.real if order == "decay" else jnp.abs(roots.rates)
+    chosen = jnp.argsort(key)[: min(count, n_spins)]
+    return roots, chosen, ~((roots.residuals[chosen] <= RESIDUAL) & roots.distinct)
+
+
+def _differentiable(problem: Linearization, fixed: Linearization, rates: Array, vectors: Array) -> Array:
+    """The same rates with d lambda = u (dM) v / u (1 - M') v, u the left vector of M(lambda)."""
+    fixed, rates, vectors = jax.lax.stop_gradient((fixed, rates, vectors))
+
+    def one(root):
+        rate, vector = root
+        m, v = jnp.linalg.eig(fixed.matrix(rate[None])[0])
+        left = jnp.linalg.inv(v)[jnp.argmin(jnp.abs(m - rate))]
+        _, slope = jax.jvp(lambda r: fixed.apply(r, vector), (rate,), (jnp.ones_like(rate),))
+        left = jax.lax.stop_gradient(left / (left @ (vector - slope)))
+        change = left @ problem.differentiable_apply(rate, vector)
+        return rate + change - jax.lax.stop_gradient(change)
+
+    return jax.lax.map(one, (rates, vectors))
+
+
+def is_stable(valve: SpinValve, state: State, bias: BiasLike) -> bool:
+    """Whether no small turn of the spins grows at a steady state: the count of roots with Re lambda > 0 is zero.
+
+    The count is that of the argument principle on the imaginary axis, so it does not depend on having found the roots.
+    Neutral modes, Re lambda = 0, raise RuntimeError.
+    """
+    valve = prepare(valve)
+    mu = constant_levels(valve, bias)
+    _check_arguments(valve, state, 1, "frequency")
+    return count_growing(linearization(valve, state, mu)) == 0
+
+
+def electron_decays(valve: SpinValve, spins: ArrayLike, count: int | None = None) -> Float[Array, "decays"]:
+    """The slowest decays of the electrons at frozen spins, 2 |Im w|, w the eigenvalues of H_eff, ascending.
+
+    They are rates with which occupations of states relax, and can be slower than every mode of the spins.
+    """
+    valve = prepare(valve)
+    levels = jnp.linalg.eigvals(effective_hamiltonian(valve, check_spins(valve, spins)))
+    return jnp.sort(-2 * levels.imag)[:count]
+
+
+def _is_traced(tree) -> bool:
+    return not known(*jax.tree.leaves(tree))
+
+
+def _check_arguments(valve: SpinValve, state: State, count: int, order: str) -> None:
+    if order not in ("frequency", "decay"):
+        raise ValueError(f"Argument `order` must be 'frequency' or 'decay', but is {order!r}.")
+    if count != int(count) or count < 1:
+        raise ValueError(f"Argument `count` must be a whole number of at least 1, but is {count}.")
+    if not len(valve.lattice.spin_sites):
+        raise ValueError("Argument `valve` must have spins, but has none.")
+    if not _is_traced((valve, state)):
+        torque = float(jnp.max(jnp.abs(spins_derivative(valve, state))))
+        if not torque <= 1e-7:
+            raise ValueError(f"Argument `state` must be torque-free, but max |S x B| is {torque:.1e}.")

@@ -1,0 +1,1 @@
+"""Electrons at frozen spins."""

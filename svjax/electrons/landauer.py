@@ -1,0 +1,206 @@
+"""Landauer-Buttiker spectra and currents at frozen spins, Eqs. (16)-(18)."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Complex, Float
+
+from svjax.electrons.stationary import lyapunov
+from svjax.engine.arrays import Matrix, Scalar, Spins, known
+from svjax.model.hamiltonian import effective_hamiltonian
+from svjax.model.levels import BiasLike, constant_levels
+from svjax.model.valve import SpinValve, check_spins, prepare
+
+Spectrum = Float[Array, "*energies"]
+
+
+def transmission(valve: SpinValve, spins: ArrayLike, energies: ArrayLike, *, lead: int = 0, other: int = 1) -> Spectrum:
+    """Eq. (16): Theta(e) = Tr(Gamma_l G^R Gamma_r G^A), G^R = (e - H_eff)^-1, both spins together.
+
+    ``energies`` of any shape, in units of the hopping; the result has that shape. ``lead`` and ``other`` are the leads
+    l and r. Differentiable and batched over energies.
+    """
+    return _transmissions(valve, spins, energies, lead, other).sum(-1)
+
+
+def spin_polarization(
+    valve: SpinValve, spins: ArrayLike, energies: ArrayLike, *, lead: int = 0, other: int = 1
+) -> Spectrum:
+    """Eq. (17): P(e) = Tr[Gamma_l G^R (Gamma_r^up - Gamma_r^down) G^A], along z, not divided by Theta."""
+    spread = _transmissions(valve, spins, energies, lead, other)
+    return spread[..., 0] - spread[..., 1]
+
+
+def density_of_states(valve: SpinValve, spins: ArrayLike, energies: ArrayLike) -> Spectrum:
+    """Eq. (18): DOSh(e) = i Tr(G^R - G^A)/(2 pi N), per site, both spins together; its integral over e is 2."""
+    local = local_density_of_states(valve, spins, energies)
+    return local.sum((-1, -2)) / valve.lattice.n_sites
+
+
+def local_density_of_states(
+    valve: SpinValve, spins: ArrayLike, energies: ArrayLike
+) -> Float[Array, "*energies sites 2"]:
+    """i (G^R - G^A)_jj/(2 pi) per site and spin along z, (*energies, N, 2); its integral over e is 1.
+
+    Computed as G^R Gamma G^A/(2 pi), which is the same and never negative.
+    """
+    valve, spins, energies = _prepare(valve, spins, energies)
+    width = jnp.concatenate([jnp.full(len(rows), g) for rows, g in _contacts(valve)])
+
+    def one(columns):
+        return (jnp.abs(columns) ** 2 @ width).reshape(-1, 2) / (2 * jnp.pi)
+
+    return _over_energies(valve, spins, energies, one)
+
+
+def layer_density_of_states(
+    valve: SpinValve, spins: ArrayLike, energies: ArrayLike
+) -> Float[Array, "*energies monolayers 2"]:
+    """`local_density_of_states` summed over the sites of each monolayer along the transport direction."""
+    local = local_density_of_states(valve, spins, energies)
+    return jnp.stack([local[..., np.array(sites), :].sum(-2) for sites in valve.lattice.monolayers], -2)
+
+
+def landauer_current(valve: SpinValve, spins: ArrayLike, bias: BiasLike, *, lead: int = 0) -> Scalar:
+    """The steady Landauer current with the exact Fermi function, in the units and sign of `charge_current`.
+
+        I_l = +- (1/4 pi) int de sum_m Theta_lm(e) [f_l(e) - f_m(e)],
+
+    half of the particle current, like Eq. (11). The integral is closed: with F_l = int de/(2 pi) f_l G^R Gamma_m G^A,
+    the solution of a Lyapunov equation with a digamma function of H_eff on its right side. Differentiable; no poles
+    enter.
+    """
+    valve, spins, _ = _prepare(valve, spins, 0.0)
+    leads = len(valve.lattice.contacts)
+    mu = constant_levels(valve, bias)
+    _check_leads(valve, lead)
+    h_eff = effective_hamiltonian(valve, spins)
+    total = jnp.zeros(())
+    for other in range(leads):
+        if other == lead:
+            continue
+        gain = _occupied_transmission(valve, h_eff, mu, lead, other, lead)
+        loss = _occupied_transmission(valve, h_eff, mu, lead, other, other)
+        total = total + (gain - loss) / 2
+    return -total if leads == 2 and lead == 1 else total
+
+
+def conductance(valve: SpinValve, spins: ArrayLike, level: ArrayLike = 0.0, *, lead: int = 0, other: int = 1) -> Scalar:
+    """Linear conductance dI/dV = (1/4 pi) int de Theta(e) (-df/de) at the lead's temperature and at mu = ``level``.
+
+    For `landauer_current`, half of the particle current. In units of e^2/h the conductance is 4 pi times this.
+    """
+    valve, spins, _ = _prepare(valve, spins, 0.0)
+    _check_leads(valve, lead, other)
+    mu = jnp.full(len(valve.lattice.contacts), jnp.asarray(level, valve.j_sd.dtype))
+    return _occupied_transmission(valve, effective_hamiltonian(valve, spins), mu, lead, other, lead, 1) / 2
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5, 6))
+def _occupied_transmission(
+    valve: SpinValve, h_eff: Matrix, mu: Array, lead: int, other: int, filled: int, order: int = 0
+) -> Scalar:
+    """int de/(2 pi) f(e - mu of lead ``filled``) Theta_{lead, other}(e), or its derivative of ``order`` in that mu."""
+    rows, coupling = zip(*_contacts(valve), strict=True)
+    source = jnp.zeros(h_eff.shape[0]).at[rows[other]].set(coupling[other])
+    half = (-1) ** order * 1j * _fermi_transform(h_eff, mu[filled], valve.temperature[filled], order) * source
+    occupied, _ = lyapunov(-1j * h_eff, half + half.conj().T)
+    return coupling[lead] * jnp.sum(jnp.diagonal(occupied)[rows[lead]].real)
+
+
+def _contacts(valve: SpinValve) -> list[tuple[np.ndarray, Array]]:
+    return [(rows, valve.lead_coupling[lead]) for lead, rows in enumerate(valve.lattice.contact_rows)]
+
+
+def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike) -> tuple[SpinValve, Spins, Array]:
+    valve = prepare(valve)
+    spins = check_spins(valve, spins)
+    if not valve.lattice.contacts:
+        raise ValueError("Argument `valve` must have leads, but has none.")
+    energies = jnp.asarray(energies, valve.j_sd.dtype)
+    if known(energies) and not np.all(np.isfinite(energies)):
+        raise ValueError("Argument `energies` must be finite, but is not.")
+    return valve, spins, energies
+
+
+def _check_leads(valve: SpinValve, lead: int, other: int | None = None) -> None:
+    leads = len(valve.lattice.contacts)
+    for name, value in {"lead": lead, "other": lead if other is None else other}.items():
+        if not 0 <= value < leads:
+            raise ValueError(f"Argument `{name}` must lie between 0 and {leads - 1}, but is {value}.")
+
+
+def _transmissions(valve: SpinValve, spins, energies, lead: int, other: int) -> Float[Array, "*energies 2"]:
+    """Transmission into the up and down states of the lead ``other``."""
+    valve, spins, energies = _prepare(valve, spins, energies)
+    _check_leads(valve, lead, other)
+    contacts = _contacts(valve)
+    first = sum(len(rows) for rows, _ in contacts[:other])
+    (rows, gamma), (columns, other_gamma) = contacts[lead], contacts[other]
+
+    def one(green):
+        between = green[rows, first : first + len(columns)]
+        return gamma * other_gamma * jnp.sum(jnp.abs(between) ** 2, 0).reshape(-1, 2).sum(0)
+
+    return _over_energies(valve, spins, energies, one)
+
+
+@partial(jax.jit, static_argnums=3)
+def _over_energies(valve: SpinValve, spins: Spins, energies: Array, measure) -> Array:
+    """``measure`` of the contacts' columns of G^R(e) = (e - H_eff)^-1, (2N, contact spinors), at every energy."""
+    h_eff = effective_hamiltonian(valve, spins)
+    contacts = np.concatenate(valve.lattice.contact_rows)
+    identity = jnp.eye(len(h_eff), dtype=h_eff.dtype)
+    one = lambda energy: measure(jnp.linalg.solve(energy * identity - h_eff, identity[:, contacts]))
+    values = jax.lax.map(one, energies.ravel())
+    return values.reshape(*energies.shape, *values.shape[1:])
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _fermi_transform(h_eff: Matrix, mu: Array, temperature: Array, order: int) -> Matrix:
+    """The derivative of ``order`` of g at H_eff, g(w) = [psi(1/2 + i (w - mu)/(2 pi T)) - i pi/2]/(2 pi).
+
+    psi is the digamma function, and g(w) is int de/(2 pi) f(e)/(e - w) up to a constant that the current does not see.
+    """
+    w, right = jnp.linalg.eig(h_eff)
+    return (right * _transform_of_levels(w, mu, temperature)[order]) @ jnp.linalg.inv(right)
+
+
+def _transform_of_levels(w: Array, mu: Array, temperature: Array) -> tuple[Array, Array, Array]:
+    """g(w) and its first two derivatives."""
+    inner = 0.5j / (jnp.pi * temperature)
+    psi, first, second = polygamma(0.5 + inner * (w - mu))
+    return (psi - 0.5j * jnp.pi) / (2 * jnp.pi), first * inner / (2 * jnp.pi), second * inner**2 / (2 * jnp.pi)
+
+
+@_fermi_transform.defjvp
+def _(order, primals, tangents):
+    """d g(H) = R [F o (R^-1 dH R)] R^-1 with F the divided differences of g, finite for degenerate levels.
+
+    A derivative g of order k is T^-k times a function of (w - mu)/T, hence its derivative in T.
+    """
+    (h_eff, mu, temperature), (dh, dmu, dt) = primals, tangents
+    w, right = jnp.linalg.eig(h_eff)
+    left = jnp.linalg.inv(right)
+    g, slope = _transform_of_levels(w, mu, temperature)[order : order + 2]
+    gap = w[:, None] - w
+    small = jnp.abs(gap) < 1e-5 * temperature
+    quotient = jnp.where(small, (slope[:, None] + slope) / 2, (g[:, None] - g) / jnp.where(small, 1, gap))
+    inner = quotient * (left @ dh @ right)
+    inner = inner - jnp.diag(slope * dmu + ((w - mu) * slope + order * g) / temperature * dt)
+    return (right * g) @ left, right @ inner @ left
+
+
+def polygamma(z: Complex[Array, "*n"]) -> tuple[Complex[Array, "*n"], ...]:
+    """psi(z), psi'(z), psi''(z) for Re z >= 1/2: recurrence to Re z > 14, then asymptotic series; accurate to 1e-15."""
+    psi, first, second = (jnp.zeros_like(z) for _ in range(3))
+    for _ in range(14):
+        psi, first, second, z = psi - 1 / z, first + 1 / z**2, second - 2 / z**3, z + 1
+    psi, first, second = psi + jnp.log(z) - 0.5 / z, first + 1 / z + 0.5 / z**2, second - 1 / z**2 - 1 / z**3
+    for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6), start=1):
+        psi = psi - bernoulli / (2 * k) / z ** (2 * k)
+        first = first + bernoulli / z ** (2 * k + 1)
+        second = second - (2 * k + 1) * bernoulli / z ** (2 * k + 2)
+    return psi, first, second

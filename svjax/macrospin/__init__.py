@@ -1,0 +1,1 @@
+"""Magnetic layers as rigid spins."""

@@ -1,0 +1,1 @@
+"""The valve and the equations of motion, Eqs. (1)-(15)."""

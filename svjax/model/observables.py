@@ -1,0 +1,191 @@
+"""What is measured on a state: magnetisations, densities, currents, torques, Eqs. (11)-(15), (F1), and invariants."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from svjax.engine.arrays import Scalar, Spins, Vector
+from svjax.model.equations import State, local_spin_density, rho_derivative, sum_over_poles
+from svjax.model.hamiltonian import PAULI, hamiltonian, local_blocks, spin_energy
+from svjax.model.valve import SpinValve, canonical
+
+
+def magnetization(valve: SpinValve, state: State) -> Float[Array, "layers 3"]:
+    """M_l/N_l, (layers, 3): each layer's sum of S_j divided by its number of spins."""
+    layers = valve.lattice.spin_layers
+    member = (layers == np.arange(len(valve.lattice.layers))[:, None]).astype(float)
+    return jnp.asarray(member / np.maximum(member.sum(1, keepdims=True), 1), state.spins.dtype) @ state.spins
+
+
+def spin_density(valve: SpinValve, state: State) -> Spins:
+    """s_j = Tr(rho_jj sigma)/2 of the electrons on the spins' sites, (N_S, 3), in units of hbar."""
+    return local_spin_density(valve, state.rho)
+
+
+def site_charge(valve: SpinValve, state: State) -> Float[Array, "sites"]:
+    """Electrons on each site, Tr rho_jj, (N,)."""
+    return jnp.diagonal(state.rho).real.reshape(-1, 2).sum(-1)
+
+
+def site_spin(valve: SpinValve, state: State) -> Float[Array, "sites 3"]:
+    """Tr(rho_jj sigma)/2 on every site, (N, 3), in units of hbar."""
+    n = valve.lattice.n_sites
+    blocks = state.rho.reshape(n, 2, n, 2)[np.arange(n), :, np.arange(n), :]
+    return _spin_trace(blocks).real / 2
+
+
+def monolayer_polarization(valve: SpinValve, state: State) -> Float[Array, "monolayers 3"]:
+    """Eq. (F1): sum over a monolayer of Tr(sigma rho_jj) divided by the sum of Tr rho_jj, (monolayers, 3)."""
+    groups = valve.lattice.monolayers
+    member = np.zeros((len(groups), valve.lattice.n_sites), dtype=int)
+    for number, sites in enumerate(groups):
+        member[number, list(sites)] = 1
+    return 2 * (jnp.asarray(member) @ site_spin(valve, state)) / (member @ site_charge(valve, state))[:, None]
+
+
+def charge_current(valve: SpinValve, state: State, lead: int) -> Scalar:
+    """Eq. (11): I_l = +- Re Tr Pi_l, **half** the particle current (dN/dt = 2 sum Re Tr Pi_l), in units of the hopping.
+
+    With two leads the paper's signs: lead 0 (left) into the valve, lead 1 (right) out of it. With any other number of
+    leads positive into the valve. In amperes the current is 2 I e gamma/hbar (see `Units.current_to_microampere`).
+    """
+    blocks = _lead_blocks(valve, state, lead)
+    return _sign(valve, lead) * jnp.einsum("css->", blocks).real
+
+
+def spin_current(valve: SpinValve, state: State, lead: int) -> Vector:
+    """Eq. (12): J_l^a = +- Re Tr(sigma_a Pi_l), (3,), spin sigma/2 per unit time; signs as in `charge_current`."""
+    return _sign(valve, lead) * _spin_trace(_lead_blocks(valve, state, lead)).real.sum(0)
+
+
+def interface_currents(valve: SpinValve, state: State, monolayer: int | None = None) -> tuple[Scalar, Vector]:
+    """Eqs. (13), (14): charge and (3,) spin current from the spacer into the free layer (layer 1).
+
+    With ``monolayer`` = m, the currents from monolayer m to m + 1 instead. The charge current is half the particle
+    current, as in `charge_current`; the spin current is in units of sigma/2 per unit time.
+    """
+    valve = canonical(valve)
+    bonds = valve.lattice.interface(monolayer)
+    i, j = (np.array([bond[k] for bond in bonds], dtype=int) for k in (0, 1))
+    amplitude = -valve.hopping * jnp.array([bond[2] for bond in bonds], state.rho.dtype)
+    n = valve.lattice.n_sites
+    flow = amplitude[:, None, None] * state.rho.reshape(n, 2, n, 2)[j, :, i, :]
+    return -jnp.einsum("css->", flow).imag, -_spin_trace(flow).imag.sum(0)
+
+
+def current_driven_torque(valve: SpinValve, state: State, equilibrium: State) -> Vector:
+    """Eq. (15): T_cd = J_F - J_r - J_F^eq, (3,), the torque on the free layer that the voltage drives.
+
+    ``equilibrium`` is the state at zero voltage whose interface spin current is subtracted.
+    """
+    if len(valve.lattice.contacts) != 2:
+        raise ValueError(f"Eq. (15) needs two leads, but the valve has {len(valve.lattice.contacts)}.")
+    through = interface_currents(valve, state)[1] - spin_current(valve, state, 1)
+    return through - interface_currents(valve, equilibrium)[1]
+
+
+def particle_number(valve: SpinValve, state: State) -> Scalar:
+    """Tr rho, the number of electrons on the valve."""
+    return jnp.trace(state.rho).real
+
+
+def total_spin(valve: SpinValve, state: State) -> Vector:
+    """Spins plus electrons, sum_j S_j + sum_j Tr(rho_jj sigma)/2, (3,): conserved by an isotropic isolated valve."""
+    return state.spins.sum(0) + site_spin(valve, state).sum(0)
+
+
+def energy(valve: SpinValve, state: State) -> Scalar:
+    """Tr(rho H(S)) + H_C(S), the coupling counted once, in units of the hopping: conserved by an isolated valve."""
+    valve = canonical(valve)
+    return jnp.einsum("ij,ji->", state.rho, hamiltonian(valve, state.spins)).real + spin_energy(valve, state.spins)
+
+
+def charge_balance(valve: SpinValve, state: State) -> Scalar:
+    """d<N>/dt from the equation of motion minus 2 sum_l Re Tr Pi_l over the leads: zero in exact arithmetic."""
+    valve = canonical(valve)
+    rate = jnp.trace(rho_derivative(valve, local_blocks(valve, state.spins), state)).real
+    inflow = [jnp.einsum("css->", _lead_blocks(valve, state, lead)).real for lead in range(len(valve.lattice.contacts))]
+    return rate - 2 * sum(inflow, jnp.zeros_like(rate))
+
+
+OBSERVABLES: dict[str, Callable[[SpinValve, State], Any]] = {
+    "magnetization": magnetization,
+    "charge_current": lambda valve, state: _of_leads(charge_current, valve, state),
+    "spin_current": lambda valve, state: _of_leads(spin_current, valve, state),
+    "interface_charge_current": lambda valve, state: interface_currents(valve, state)[0],
+    "interface_spin_current": lambda valve, state: interface_currents(valve, state)[1],
+    "spins": lambda valve, state: state.spins,
+    "spin_density": spin_density,
+    "site_charge": site_charge,
+    "site_spin": site_spin,
+    "monolayer_polarization": monolayer_polarization,
+    "particle_number": particle_number,
+    "total_spin": total_spin,
+    "energy": energy,
+}
+"""What can be asked for by name."""
+
+
+@dataclass(frozen=True)
+class Observables:
+    """The observables ``names`` of `OBSERVABLES`, as a function for `evolve`; two with the same names are equal."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self):
+        for name in self.names:
+            if name not in OBSERVABLES:
+                near = difflib.get_close_matches(name, OBSERVABLES, n=1, cutoff=0.0)[0]
+                raise ValueError(f"Argument `observe` must name observables, but has {name!r}; near is {near!r}.")
+        if len(set(self.names)) < len(self.names) or not self.names:
+            raise ValueError(f"Argument `observe` must name observables, each once, but is {self.names}.")
+
+    def __call__(self, valve: SpinValve, state: State) -> dict[str, Array]:
+        return {name: OBSERVABLES[name](valve, state) for name in self.names}
+
+
+def default_names(valve: SpinValve) -> tuple[str, ...]:
+    """The names of `default_observables`."""
+    leads, two_layers = len(valve.lattice.contacts) > 0, len(valve.lattice.layers) == 2
+    at_interface = ("interface_charge_current", "interface_spin_current") if two_layers else ()
+    return ("magnetization", *(("charge_current", "spin_current") if leads else ()), *at_interface)
+
+
+def default_observables(valve: SpinValve, state: State) -> dict[str, Array]:
+    """What `evolve` saves by default: magnetisations, and the currents of Eqs. (11)-(14) that the valve has."""
+    return Observables(default_names(valve))(valve, state)
+
+
+def _of_leads(current: Callable[[SpinValve, State, int], Any], valve: SpinValve, state: State) -> Array:
+    if not valve.lattice.contacts:
+        raise ValueError("Argument `observe` must not name currents at leads, because the valve has no leads.")
+    return jnp.stack([current(valve, state, lead) for lead in range(len(valve.lattice.contacts))])
+
+
+def _sign(valve: SpinValve, lead: int) -> int:
+    return -1 if len(valve.lattice.contacts) == 2 and lead == 1 else 1
+
+
+def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "contact 2 2"]:
+    """The 2x2 blocks of Pi_l = (1 - 2 rho) Gamma_l/4 + sum_p Pi_lp, Eq. (8), on the lead's contact sites."""
+    valve = canonical(valve)
+    leads = len(valve.lattice.contacts)
+    if not 0 <= lead < leads:
+        raise ValueError(f"Argument `lead` must lie between 0 and {leads - 1}, but is {lead}.")
+    rows = valve.lattice.contact_rows[lead]
+    local = (
+        (jnp.eye(len(rows), dtype=state.rho.dtype) - 2 * state.rho[np.ix_(rows, rows)]) * valve.lead_coupling[lead] / 4
+    )
+    local = local + sum_over_poles(valve.lattice, state.pi)[lead][rows]
+    sites = np.arange(len(rows) // 2)
+    return local.reshape(len(sites), 2, len(sites), 2)[sites, :, sites, :]
+
+
+def _spin_trace(blocks: Complex[Array, "sites 2 2"]) -> Complex[Array, "sites 3"]:
+    """Tr(sigma_a block), (sites, 3)."""
+    return jnp.einsum("ast,nts->na", jnp.array(PAULI, blocks.dtype), blocks)

@@ -1,0 +1,1 @@
+"""Runs and sweeps: plan, loop, dataset, resume."""

@@ -1,0 +1,184 @@
+"""Many points of a sweep at once: one compiled program for each thing that is done to a tile, on all local devices."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, PyTree
+
+from svjax.dynamics.eigenproblem import find_roots, first_order_modes, linearization
+from svjax.dynamics.evolve import Step, graded_start, run_steps
+from svjax.dynamics.modes import chosen_roots
+from svjax.dynamics.steady_state import TORQUE, steady_state
+from svjax.electrons.stationary import stationary, stationary_state
+from svjax.model.bias import Bias
+from svjax.model.equations import State, spins_derivative
+from svjax.model.levels import constant_levels
+from svjax.model.observables import Observables, default_observables
+from svjax.model.parameters import set_parameters
+from svjax.model.valve import SpinValve, aligned_spins
+from svjax.simulations.loop import Quench
+from svjax.simulations.tasks import ModesTask, SteadyTask
+
+Values = dict[str, Array]
+"""Parameters by name, one number for each point."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the points of a tile are spread: in equal shards over ``devices``, and ``width`` at once on each."""
+
+    devices: tuple[Any, ...]
+    width: int
+
+    def __call__(self, function: Callable[[PyTree, PyTree], PyTree], shared: PyTree, points: PyTree) -> PyTree:
+        """function(shared, point) of all points, which lead the arrays of ``points``; to be called inside ``jit``."""
+        arrays, static = eqx.partition(shared, eqx.is_array)
+        count = jax.tree.leaves(points)[0].shape[0]
+        whole = np.minimum(np.arange(ceil(count / len(self.devices)) * len(self.devices)), count - 1)
+
+        def shard(arrays: PyTree, points: PyTree) -> PyTree:
+            each = lambda point: function(eqx.combine(arrays, static), point)
+            return jax.lax.map(each, points, batch_size=self.width if self.width > 1 else None)
+
+        split = PartitionSpec("point")
+        spread = jax.shard_map(
+            shard, mesh=self.mesh, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False
+        )
+        found = spread(arrays, jax.tree.map(lambda x: x[whole], points) if len(whole) > count else points)
+        return jax.tree.map(lambda x: x[:count], found)
+
+    @property
+    def mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices), ("point",))
+
+    def place(self, points: PyTree) -> PyTree:
+        """``points`` laid out over the devices in one way, whatever they come from: it belongs to the program."""
+        count = jax.tree.leaves(points)[0].shape[0]
+        spec = PartitionSpec() if count % len(self.devices) else PartitionSpec("point")
+        return jax.device_put(points, NamedSharding(self.mesh, spec))
+
+
+def spread_over(devices: tuple[Any, ...], points: int, on_cpu: int) -> Spread:
+    """All points at once, but on a CPU groups of ``on_cpu``, one after the other."""
+    return Spread(devices, on_cpu if devices[0].platform == "cpu" else ceil(points / len(devices)))
+
+
+@eqx.filter_jit
+def aligned_points(spread: Spread, valve: SpinValve, bias: Bias, values: Values) -> tuple[State, Bool[Array, "points"]]:
+    """Stage 0 of all points, and whether their electrons are unique."""
+
+    def one(shared: tuple[SpinValve, Bias], values: Values) -> tuple[State, Array]:
+        valve, _ = set_parameters(*shared, values)
+        leads = len(valve.lattice.contacts)
+        if leads:
+            return stationary_state(valve, aligned_spins(valve), jnp.zeros(leads, valve.j_sd.dtype))
+        return stationary(valve, aligned_spins(valve)), jnp.array(True)
+
+    return spread(one, (valve, bias), values)
+
+
+@eqx.filter_jit
+def equilibrium_points(
+    spread: Spread, valve: SpinValve, bias: Bias, values: Values
+) -> tuple[State, Bool[Array, "points"]]:
+    """The steady state of all points without bias, and whether it was found and no mode of it grows."""
+
+    def one(shared: tuple[SpinValve, Bias], values: Values) -> tuple[State, Array]:
+        valve, _ = set_parameters(*shared, values)
+        state = steady_state(valve, None)
+        return state, _is_steady(valve, None, state, allow_unstable=False)[1]
+
+    return spread(one, (valve, bias), values)
+
+
+@eqx.filter_jit
+def quench_points(
+    spread: Spread, method: str, observe: Observables, valve: SpinValve, bias: Bias, dt: Array, points: PyTree
+) -> tuple[State, dict[str, Array]]:
+    """What is observed of all ``points`` (values and states) at t = 0, and the states from which to go on: behind
+    the first step where the method takes that one in parts."""
+
+    def one(shared: tuple[SpinValve, Bias, Array], point: tuple[Values, State]) -> tuple[State, dict[str, Array]]:
+        valve, bias = set_parameters(*shared[:2], point[0])
+        found = observe(valve, point[1])
+        step = Step(valve, Quench(bias, jnp.array(True)), shared[2], method, False)
+        return graded_start(step, point[1]) if method == "etd" else point[1], found
+
+    return spread(one, (valve, bias, dt), points)
+
+
+@eqx.filter_jit
+def march_points(
+    spread: Spread,
+    method: str,
+    observe: Observables | None,
+    steps: int,
+    save_every: int,
+    valve: SpinValve,
+    bias: Bias,
+    where: dict[str, Array],
+    points: PyTree,
+) -> tuple[State, dict[str, Array], Bool[Array, "points saves"]]:
+    """All ``points`` (values and states) after further ``steps``: states, rows, and whether each row and the end are
+    finite. ``where`` holds the step "dt", the number "first" of the first step, the number "done" of a step that is
+    behind already, and whether the bias is "on"."""
+
+    def one(shared: tuple[SpinValve, Bias, dict[str, Array]], point: tuple[Values, State]):
+        where = shared[2]
+        valve, bias = set_parameters(*shared[:2], point[0])
+        step = Step(valve, Quench(bias, where["on"]), where["dt"], method, False)
+        look = (lambda valve, state: {}) if observe is None else observe
+        found, finite = run_steps(step, point[1], where["first"], where["done"], steps, save_every, look)
+        return found.state, found.observables, finite
+
+    return spread(one, (valve, bias, where), points)
+
+
+@eqx.filter_jit
+def steady_points(
+    spread: Spread, task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias, values: Values
+) -> tuple[dict[str, Array], Bool[Array, "points"]]:
+    """What ``task`` wants of all points, and whether it was found."""
+
+    def one(shared: tuple[SpinValve, Bias], values: Values) -> tuple[dict[str, Array], Array]:
+        return steady_point(task, *set_parameters(*shared, values))
+
+    return spread(one, (valve, bias), values)
+
+
+def steady_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> tuple[dict[str, Array], Array]:
+    """What ``task`` wants of one point, for traced parameters, and whether it was found."""
+    state = steady_state(valve, bias, allow_unstable=True)
+    residual, good = _is_steady(valve, bias, state, task.allow_unstable)
+    found = default_observables(valve, state) | {"residual": residual}
+    if isinstance(task, ModesTask):
+        problem = linearization(valve, state, constant_levels(valve, bias))
+        roots, chosen, wrong = chosen_roots(problem, task.count, task.order, find_roots)
+        found["rates"], good = roots.rates[chosen], good & ~jnp.any(wrong)
+    return found, good
+
+
+def _is_steady(valve: SpinValve, bias: Bias | None, state: State, allow_unstable: bool) -> tuple[Array, Array]:
+    """max |S x B| of a state, and whether it is clearly torque-free, isolated, and no mode of it grows.
+
+    Where it is not clear, `steady_state` will say so.
+    """
+    residual = largest_torque(valve, state)
+    good = residual <= 10 * TORQUE
+    if len(state.spins):
+        m, rates = first_order_modes(linearization(valve, state, constant_levels(valve, bias)))
+        good &= jnp.min(jnp.abs(m)) > 1e-6 * jnp.max(jnp.abs(m))
+        good &= allow_unstable | jnp.all(rates.real <= 0)
+    return residual, good
+
+
+def largest_torque(valve: SpinValve, state: State) -> Array:
+    """max |S x B|, in units of the hopping."""
+    return jnp.max(jnp.linalg.norm(spins_derivative(valve, state), axis=-1), initial=0.0)

@@ -1,0 +1,109 @@
+"""Steady states along the voltage as one dataset: magnetisations, currents, torques and relaxation (Figs. 8, 11-13)."""
+
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from svjax.dynamics.branches import effective_torque, steady_states
+from svjax.dynamics.modes import electron_decays, relaxation_modes
+from svjax.dynamics.steady_state import steady_state
+from svjax.model.bias import VoltageDrop, asymmetric, symmetric
+from svjax.model.equations import State
+from svjax.model.observables import current_driven_torque, default_observables
+from svjax.model.valve import SpinValve, prepare
+from svjax.simulations.dataset import UNITS
+from svjax.storage.records import provenance, valve_to_record
+
+FORMAT, FORMAT_VERSION = "svjax-steady", 1
+DROPS: dict[str, Callable[[float], VoltageDrop]] = {"symmetric": symmetric, "asymmetric": asymmetric}
+TORQUES = {
+    "current_driven_torque": (("component",), "hopping", "T_cd on the free layer, Eq. (15)"),
+    "effective_torque": (("layer", "component"), "hopping", "2 K_l e_l x Delta M_l, summed over the layer"),
+    "rates": (("mode",), "hopping/hbar", "complex rates of the slowest precessions, smallest |lambda| first"),
+    "relaxation_time": ((), "hbar/hopping", "t_R = -1/Re of the first rate"),
+    "electron_decay": ((), "hopping/hbar", "slowest decay of the electrons at frozen spins, 2 |Im w|"),
+    "stable": ((), "1", "1 if none of the modes found grows, 0 if one does"),
+}
+
+
+def steady_curve(
+    valve: SpinValve,
+    voltages: Sequence[float],
+    drop: str = "symmetric",
+    *,
+    modes: int = 4,
+    progress: Callable[[int, float], object] | None = None,
+) -> xr.Dataset:
+    """The branch of steady states from equilibrium at aligned spins along ``voltages``, with its relaxation modes.
+
+    **Arguments:** two-lead, two-layer ``valve``; ``voltages`` V in units of the hopping, in the order in which to
+    follow them; ``drop`` "symmetric" or "asymmetric"; ``modes``: how many rates; ``progress`` is called with the number
+    of the voltage and the voltage before each.
+
+    **Returns:** a dataset along "voltage". A voltage without a steady state keeps nan and its ``reason``, and the
+    branch goes on from the last one that was found.
+    """
+    valve = prepare(valve)
+    if drop not in DROPS:
+        raise ValueError(f"Argument `drop` must be one of {tuple(DROPS)}, but is {drop!r}.")
+    if len(valve.lattice.layers) != 2 or len(valve.lattice.contacts) != 2:
+        raise ValueError("Argument `valve` must have two layers and two leads.")
+    voltages = [float(voltage) for voltage in voltages]
+    equilibrium = steady_state(valve, DROPS[drop](0.0), allow_unstable=True)
+    last, rows, reasons = (0.0, equilibrium), [], []
+    for number, voltage in enumerate(voltages):
+        if progress is not None:
+            progress(number, voltage)
+        try:
+            state = steady_states(
+                valve, [DROPS[drop](v) for v in (last[0], voltage)], spins=last[1].spins, allow_unstable=True
+            )[-1]
+            rows.append(_row(valve, state, equilibrium, DROPS[drop](voltage), modes))
+            last, reason = (voltage, state), ""
+        except (ValueError, RuntimeError) as error:
+            rows.append({})
+            reason = str(error)
+        reasons.append(reason)
+    return _dataset(valve, voltages, drop, rows, reasons)
+
+
+def _row(valve: SpinValve, state: State, equilibrium: State, bias: VoltageDrop, modes: int) -> dict[str, np.ndarray]:
+    rates = np.asarray(relaxation_modes(valve, state, bias, count=modes))
+    found = default_observables(valve, state) | {
+        "current_driven_torque": current_driven_torque(valve, state, equilibrium),
+        "effective_torque": effective_torque(valve, state, equilibrium),
+        "rates": rates,
+        "relaxation_time": -1 / np.real(rates[0]),
+        "electron_decay": electron_decays(valve, state.spins, 1)[0],
+        "stable": float(np.all(np.real(rates) < 0)),
+    }
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def _dataset(valve: SpinValve, voltages: list[float], drop: str, rows: list[dict], reasons: list[str]) -> xr.Dataset:
+    good = next((row for row in rows if row), None)
+    if good is None:
+        raise ValueError(f"No voltage has a steady state; at the first: {reasons[0]}")
+    variables = {}
+    for name in good:
+        dims, units, meaning = (UNITS | TORQUES)[name]
+        missing = np.full(good[name].shape, np.nan, good[name].dtype)
+        values = np.stack([row.get(name, missing) for row in rows])
+        variables[name] = (("voltage", *dims), values, {"units": units, "long_name": meaning})
+    coordinates = {
+        "voltage": ("voltage", voltages, {"units": "hopping/e", "long_name": f"{drop} voltage drop"}),
+        "layer": [0, 1],
+        "lead": [0, 1],
+        "component": np.array(list("xyz"), dtype=object),
+    }
+    attributes = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "drop": drop,
+        "valve": json.dumps(valve_to_record(valve)),
+        "reasons": json.dumps(reasons),
+        **provenance(),
+    }
+    return xr.Dataset(variables, coordinates, attributes)

@@ -1,0 +1,243 @@
+"""Long runs: a host loop over compiled segments, where progress, saving and Ctrl-C live."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike
+
+from svjax.dynamics.evolve import DivergedError, Trajectory, evolve
+from svjax.engine.clock import Clock
+from svjax.model.bias import Bias
+from svjax.model.equations import State
+from svjax.simulations.plan import Equilibrium, Plan, Rows, first_row
+
+STEPS_PER_SEGMENT = 500
+"""About how many steps run between two looks at the keyboard, the progress bar and the disk."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One compiled piece of a run: from ``before`` at step ``start`` to ``state`` at step ``end``, with its rows."""
+
+    stage: int
+    start: int
+    end: int
+    before: State
+    state: State
+    observables: dict[str, np.ndarray]
+
+    @property
+    def saves(self) -> int:
+        return len(next(iter(self.observables.values())))
+
+
+@dataclass(frozen=True)
+class Run(Rows):
+    """What `three_stage` returns, or what it had when it stopped.
+
+    - `plan`: what was to be done. `state`: the last state, at time `end`.
+    - `equilibrium`: the end of stage 1, to be given to further runs; None before it is reached.
+    - `status`: "complete", "interrupted" or "diverged", and the `reason` in words.
+    - `last`: the last full `Segment`, for the convergence report; None where there is none.
+    """
+
+    plan: Plan
+    state: State
+    end: float
+    equilibrium: Equilibrium | None
+    status: str
+    reason: str
+    last: Segment | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: its ``stage``, the time ``t``, steps ``done`` of ``total``, seconds ``elapsed`` and ``remaining``
+    (an estimate, which leaves out the first segment because that one was compiled)."""
+
+    stage: int
+    t: float
+    done: int
+    total: int
+    elapsed: float
+    remaining: float
+
+
+@dataclass(frozen=True)
+class Halfway:
+    """A run that stopped at the end of a segment: the ``state`` at ``step``, the ``rows`` up to there, the equilibrium
+    (None before it was reached) and the last full segment (None where there was none)."""
+
+    step: int
+    state: State
+    rows: Rows
+    equilibrium: Equilibrium | None
+    last: Segment | None
+
+
+class Writer(Protocol):
+    """What saves a run while it runs (`RunWriter`)."""
+
+    def append(self, plan: Plan, segment: Segment) -> None: ...
+
+    def finish(self, run: Run) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run stopped by Ctrl-C. ``run`` holds what was saved before."""
+
+    def __init__(self, run: Run):
+        super().__init__(run.reason)
+        self.run = run
+
+
+class DivergedRun(DivergedError):
+    """A run whose state became infinite or nan. ``run`` holds what was saved before."""
+
+    def __init__(self, run: Run):
+        super().__init__(run.reason, Trajectory(jnp.asarray(run.t), run.state, dict(run.observables)))
+        self.run = run
+
+
+class Quench(eqx.Module):
+    """mu_l(t) of ``bias`` where ``on``, else 0: both stages share one compiled function."""
+
+    bias: Bias
+    on: ArrayLike
+
+    def __call__(self, t):
+        return jnp.where(self.on, self.bias(t), 0.0)
+
+
+def carry_out(
+    plan: Plan,
+    progress: Callable[[Progress], object] | None = None,
+    writer: Writer | None = None,
+    half: Halfway | None = None,
+) -> Run:
+    """Run a plan segment by segment, from ``half`` way on; what `three_stage` does after its checks."""
+    record, stop = _Record(plan, half), None
+    total, before = plan.relax_steps + plan.steps, 0 if half is None else half.step + plan.relax_steps
+    clock = Clock(total, before)
+    try:
+        try:
+            for segment in _segments(plan, half):
+                record.add(segment)
+                if writer is not None:
+                    writer.append(plan, segment)
+                if progress is not None:
+                    done = segment.end + plan.relax_steps
+                    progress(Progress(segment.stage, segment.end * plan.dt, done, total, *clock.at(done)))
+        except KeyboardInterrupt:
+            stop = Interrupted
+        except DivergedError as error:
+            record.rows.append(jax.tree.map(np.asarray, error.trajectory.observables))
+            stop = DivergedRun
+        run = record.run(stop)
+        if writer is not None:
+            writer.finish(run)
+    finally:
+        if writer is not None:
+            writer.close()
+    if stop is not None:
+        raise stop(run) from None
+    return run
+
+
+def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
+    """The rows that are there at the start, stage 1 up to step 0, stage 2. Saves fall on multiples of save_every."""
+    begin = -plan.relax_steps
+    if half is not None:
+        segment = Segment(0, half.step, half.step, half.state, half.state, {})
+    else:
+        given = plan.equilibrium
+        rows = first_row(plan.observe, plan.valve, plan.initial) if given is None else given.observables
+        segment = Segment(0, begin, begin, plan.initial, plan.initial, rows)
+        yield segment
+    for stage, start, steps in ((1, -plan.relax_steps, plan.relax_steps), (2, 0, plan.steps)):
+        bias = Quench(plan.bias, jnp.asarray(stage == 2))
+        for piece in pieces(steps, plan.save_every, remainder_first=stage == 1):
+            before, end = segment.state, start + piece
+            if start < segment.end:
+                start = end
+                continue
+            found = evolve(
+                plan.valve,
+                before,
+                bias,
+                piece * plan.dt,
+                dt=plan.dt,
+                save_every=plan.save_every,
+                start_step=start,
+                method=plan.method,
+                observe=plan.observe,
+            )
+            rows = jax.tree.map(np.asarray, found.observables)
+            if end == 0 and piece < plan.save_every:  # stage 1 is shorter than the interval of saves
+                rows = first_row(plan.observe, plan.valve, found.state)
+            segment = Segment(stage, start, end, before, found.state, rows)
+            yield segment
+            start = end
+
+
+def pieces(steps: int, save_every: int, remainder_first: bool, longest: int = STEPS_PER_SEGMENT) -> list[int]:
+    """Segment lengths that add up to ``steps``: equal ones where the number of saves has a suitable divisor."""
+    saves, rest = divmod(steps, save_every)
+    most = max(1, longest // save_every)
+    divisors = [k for k in range(max(1, most // 4), most + 1) if saves % k == 0]
+    size = divisors[-1] if divisors else most
+    pieces = [size * save_every] * (saves // size) + [saves % size * save_every] * (saves % size > 0)
+    remainder = [rest] * (rest > 0)
+    return remainder + pieces if remainder_first else pieces + remainder
+
+
+def last_full(last: Segment | None, segment: Segment) -> Segment | None:
+    """The last segment of full length, of ``last``, the one before, and ``segment``."""
+    full = last is None or segment.stage > last.stage or segment.saves >= last.saves
+    return segment if segment.end > segment.start and segment.saves and full else last
+
+
+class _Record:
+    """What has been kept so far."""
+
+    def __init__(self, plan: Plan, half: Halfway | None):
+        self.plan, self.state, self.step = plan, plan.initial, -plan.relax_steps
+        self.rows: list[dict[str, np.ndarray]] = []
+        self.equilibrium: Equilibrium | None = None
+        self.last: Segment | None = None
+        if half is not None:
+            self.state, self.step, self.equilibrium, self.last = half.state, half.step, half.equilibrium, half.last
+            self.rows.append(half.rows.observables)
+
+    def add(self, segment: Segment) -> None:
+        self.rows.append(segment.observables)
+        self.state, self.step = segment.state, segment.end
+        if segment.end == 0:
+            rows = self.joined()
+            self.equilibrium = Equilibrium(rows.t, rows.stage, rows.observables, self.plan.valve, segment.state)
+        self.last = last_full(self.last, segment)
+
+    def joined(self) -> Rows:
+        names = self.rows[0] if self.rows else ()
+        observables = {name: np.concatenate([part[name] for part in self.rows]) for name in names}
+        count = sum(len(next(iter(part.values()))) for part in self.rows)
+        return Rows(self.plan.t[:count], self.plan.stage[:count], observables)
+
+    def run(self, stop: type[Exception] | type[KeyboardInterrupt] | None) -> Run:
+        rows = self.joined()
+        after = f"after t = {rows.t[-1]:g}" if len(rows.t) else "before the first save"
+        kept = f"{len(rows.t)} saves are kept"
+        status, reason = {
+            None: ("complete", ""),
+            Interrupted: ("interrupted", f"The run was interrupted {after}; {kept}."),
+            DivergedRun: ("diverged", f"The state became non-finite {after}; {kept}. Is dt small enough?"),
+        }[stop]
+        found = rows.t, rows.stage, rows.observables, self.plan, self.state, self.step * self.plan.dt
+        return Run(*found, self.equilibrium, status, reason, self.last)

@@ -1,0 +1,107 @@
+"""What a three-stage run is going to do, checked before anything runs or is written."""
+
+from dataclasses import dataclass, field
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike, Float, Int8
+
+from svjax.dynamics.evolve import Observe
+from svjax.dynamics.step_size import check_method, check_step, whole_steps
+from svjax.electrons.stationary import stationary
+from svjax.model.bias import Bias, as_bias
+from svjax.model.equations import State
+from svjax.model.observables import default_observables
+from svjax.model.valve import SpinValve, aligned_spins, prepare
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Saved rows: times ``t`` (T,) in 1/hopping, the ``stage`` (T,) of each, and the observables, time leading."""
+
+    t: Float[np.ndarray, "time"]
+    stage: Int8[np.ndarray, "time"]
+    observables: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Equilibrium(Rows):
+    """The end of stage 1, ready for any number of voltages: the ``state`` at t = 0 and the rows that led there."""
+
+    valve: SpinValve
+    state: State
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked protocol, before anything has run. ``t`` and ``stage`` are those of all the rows to come."""
+
+    valve: SpinValve
+    bias: Bias
+    dt: float
+    save_every: int
+    method: str
+    relax_steps: int
+    steps: int
+    initial: State
+    observe: Observe
+    equilibrium: Equilibrium | None
+    t: Float[np.ndarray, "time"] = field(init=False)
+    stage: Int8[np.ndarray, "time"] = field(init=False)
+
+    def __post_init__(self):
+        first = min(-(self.relax_steps // self.save_every) + 1, 0) if self.relax_steps else 1
+        before = self.save_every * np.arange(first, 1) * self.dt
+        stage = np.ones(len(before) + 1)
+        t, stage[0] = np.append(-self.relax_steps * self.dt, before), 0
+        if self.equilibrium is not None:
+            t, stage = self.equilibrium.t, self.equilibrium.stage
+        after = self.save_every * np.arange(1, self.steps // self.save_every + 1) * self.dt
+        object.__setattr__(self, "t", np.append(t, after))
+        object.__setattr__(self, "stage", np.append(stage, np.full(len(after), 2)).astype(np.int8))
+
+
+def plan_three_stage(
+    valve: SpinValve,
+    bias: Bias | ArrayLike | None,
+    *,
+    relax: float,
+    duration: float,
+    dt: float,
+    save_every: int | None = None,
+    method: str = "rk38",
+    spins: ArrayLike | None = None,
+    equilibrium: Equilibrium | State | None = None,
+    observe: Observe | None = None,
+) -> Plan:
+    """Check all arguments of `three_stage` and solve stage 0; whatever can be wrong with a run is found here."""
+    valve, leads = prepare(valve), len(valve.lattice.contacts)
+    bias, off = as_bias(bias, leads), as_bias(None, leads)
+    level = np.asarray(bias(jnp.zeros(())))
+    if not np.isfinite(level).all():
+        raise ValueError(f"Argument `bias` must be finite, but is {level} at the quench.")
+    steps, relax_steps = whole_steps(duration, dt), whole_steps(relax, dt, "relax")
+    save_every = max(1, round(0.5 / dt)) if save_every is None else save_every
+    if save_every != int(save_every) or save_every < 1:
+        raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
+    check_method(method)
+    check_step(valve, off, dt, 0.0, method)
+    check_step(valve, bias, dt, 0.0, method)
+    observe = default_observables if observe is None else observe
+    if isinstance(equilibrium, State):
+        rows = np.zeros(1), np.ones(1, np.int8), first_row(observe, valve, equilibrium)
+        equilibrium = Equilibrium(*rows, valve, equilibrium)
+    if equilibrium is None:
+        initial = stationary(valve, aligned_spins(valve) if spins is None else spins)
+    else:
+        if not eqx.tree_equal(prepare(equilibrium.valve), valve):
+            raise ValueError("Argument `equilibrium` must belong to the same valve, but some parameter of it differs.")
+        initial, relax_steps = equilibrium.state, 0
+    return Plan(valve, bias, float(dt), int(save_every), method, relax_steps, steps, initial, observe, equilibrium)
+
+
+def first_row(observe: Observe, valve: SpinValve, state: State) -> dict[str, np.ndarray]:
+    """The observables of one state, each with a leading axis of length one."""
+    return jax.tree.map(lambda x: np.asarray(x)[None], eqx.filter_jit(observe)(valve, state))

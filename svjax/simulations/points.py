@@ -1,0 +1,48 @@
+"""One point of a sweep by itself: whether it can be computed at all, and with all care where the batch fails."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from svjax.dynamics.modes import relaxation_modes
+from svjax.dynamics.steady_state import check_reach, steady_state
+from svjax.dynamics.step_size import check_step
+from svjax.electrons.stationary import stationary
+from svjax.model.bias import Bias
+from svjax.model.equations import State
+from svjax.model.levels import constant_levels
+from svjax.model.observables import default_observables
+from svjax.model.valve import SpinValve, aligned_spins, prepare
+from svjax.simulations.batch import largest_torque
+from svjax.simulations.tasks import ModesTask, RunTask, SteadyTask, Task
+
+
+def refusal(task: Task, valve: SpinValve, bias: Bias) -> str:
+    """Why a point cannot be computed, in words; empty if it can."""
+    try:
+        valve = prepare(valve)
+        if isinstance(task, RunTask):
+            level = np.asarray(bias(jnp.zeros(())))
+            if not np.isfinite(level).all():
+                raise ValueError(f"Argument `bias` must be finite, but is {level} at the quench.")
+            check_step(valve, lambda t: jnp.zeros(len(valve.lattice.contacts)), task.dt, 0.0, task.method)
+            check_step(valve, bias, task.dt, 0.0, task.method)
+        else:
+            check_reach(valve, aligned_spins(valve), constant_levels(valve, bias))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def careful_start(task: RunTask, valve: SpinValve) -> State:
+    """The state in which a run starts; raises ValueError or RuntimeError if there is none."""
+    return steady_state(valve, None) if task.start == "equilibrium" else stationary(valve, aligned_spins(valve))
+
+
+def careful_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> dict[str, Array]:
+    """What ``task`` wants of one point; raises ValueError or RuntimeError where it cannot be found."""
+    state = steady_state(valve, bias, allow_unstable=task.allow_unstable)
+    found = default_observables(valve, state) | {"residual": largest_torque(valve, state)}
+    if isinstance(task, ModesTask):
+        found["rates"] = relaxation_modes(valve, state, bias, count=task.count, order=task.order)
+    return found

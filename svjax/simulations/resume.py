@@ -1,0 +1,127 @@
+"""Go on where a run or a sweep was stopped, by a kill, by Ctrl-C or by a full disk, to the same end."""
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import xarray as xr
+import zarr
+
+from svjax.dynamics.evolve import Observe
+from svjax.dynamics.step_size import whole_steps
+from svjax.electrons.stationary import stationary
+from svjax.engine.devices import lead
+from svjax.model.bias import Bias
+from svjax.model.observables import Observables, default_observables
+from svjax.simulations.dataset import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
+from svjax.simulations.loop import Halfway, Progress, Run, carry_out
+from svjax.simulations.plan import Plan, Rows
+from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
+from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run
+from svjax.simulations.sweep import Watch, carry_out_sweep
+from svjax.simulations.sweep_dataset import FORMAT as SWEEP, FORMAT_VERSION as SWEEP_VERSION
+from svjax.simulations.sweep_store import load_plan, open_sweep
+from svjax.storage.folders import array_of
+from svjax.storage.lock import Lock
+from svjax.storage.plain import check_plain, store_format
+from svjax.storage.records import bias_to_record, provenance
+
+
+def resume(
+    path: str | os.PathLike,
+    *,
+    bias: Bias | None = None,
+    observe: Observe | None = None,
+    progress: Callable[[Any], object] | None = None,
+) -> xr.Dataset:
+    """Continue the run or the sweep at ``path`` from its last checkpoint.
+
+    With the same versions and devices it ends bit for bit as if it had not been stopped; with others there is a
+    warning. What is finished is not computed again.
+
+    **Arguments:** a ``bias`` or ``observe`` that was a function of the user's own must be given again, since a store
+    holds plain data only. ``progress`` as in `three_stage` or `sweep`.
+
+    **Returns:** the dataset of `open_run` or `open_sweep`. Raises BlockingIOError while another process writes to it,
+    and ValueError where there is nothing that can be continued.
+    """
+    path = Path(path)
+    if store_format(path) == SWEEP:
+        return resume_sweep(path, bias, progress)
+    resume_run(path, bias, observe, progress)
+    return open_run(path)
+
+
+def resume_sweep(path: Path, bias: Bias | None = None, progress: Watch | None = None) -> xr.Dataset:
+    """Compute what is left of the sweep at ``path``."""
+    warn_of_changes(check_plain(path, SWEEP, SWEEP_VERSION))
+    plan, locks = load_plan(path, bias), []
+    lead(lambda: locks.append(Lock(path)))
+    carry_out_sweep(path, plan, locks, progress)
+    return open_sweep(path)
+
+
+def resume_run(
+    path: Path,
+    bias: Bias | None = None,
+    observe: Observe | None = None,
+    progress: Callable[[Progress], object] | None = None,
+) -> Run | None:
+    """Take the run at ``path`` to its end; None if it has reached it and needs no checkpoint any more."""
+    facts = check_plain(path, RUN, RUN_VERSION)
+    dataset = open_run(path)
+    found = run_checkpoint(path).load()
+    if dataset.attrs["status"] == "diverged":
+        raise ValueError(f"The run at {path} cannot be continued: {dataset.attrs['reason']}")
+    if found is None:
+        if dataset.attrs["status"] == "complete":
+            return None
+        raise ValueError(f"The run at {path} cannot be continued: it has no intact checkpoint.")
+    if found[1].get("identity") != identity(facts):
+        raise ValueError(f"The run at {path} cannot be continued: its checkpoint is of another run.")
+    warn_of_changes(facts)
+    plan, half = _plan(dataset, found, bias, observe)
+    writer = RunWriter.reopen(path, half)
+    group = zarr.open_group(path, mode="r+")
+    group.attrs.update({"status": "running", "reason": ""})
+    array_of(group, "status")[...] = STATUS.index("running")
+    return carry_out(plan, progress, writer, half)
+
+
+def _plan(dataset: xr.Dataset, found, bias: Bias | None, observe: Observe | None) -> tuple[Plan, Halfway]:
+    """The plan of a stored run, and where in it the checkpoint is."""
+    valve, dt = load_valve(dataset), float(dataset.attrs["dt"])
+    bias = load_bias(dataset) if bias is None else bias
+    if json.dumps(bias_to_record(bias)) != dataset.attrs["bias"]:
+        raise ValueError("Argument `bias` must be that of the run, but gives other levels.")
+    names = json.loads(dataset.attrs["observables"])
+    rows = Rows(dataset["time"].values, dataset["stage"].values, {name: dataset[name].values for name in names})
+    equilibrium = load_equilibrium(dataset) if found[1]["step"] >= 0 else None
+    half = from_checkpoint(found, rows, equilibrium, dt)
+    initial = stationary(valve, found[0]["initial_spins"]) if equilibrium is None else equilibrium.state
+    steps, relax = whole_steps(dataset.attrs["duration"], dt), whole_steps(dataset.attrs["relax"], dt, "relax")
+    every, method = int(dataset.attrs["save_every"]), dataset.attrs["method"]
+    relax = relax if equilibrium is None else 0
+    observe = _observe(dataset, observe)
+    return Plan(valve, bias, dt, every, method, relax, steps, initial, observe, equilibrium), half
+
+
+def _observe(dataset: xr.Dataset, observe: Observe | None) -> Observe:
+    chosen = json.loads(dataset.attrs["observe"])
+    if observe is None and isinstance(chosen, str):
+        raise ValueError(f"Argument `observe` must be given: the run observed the function {chosen!r}.")
+    if observe is not None:
+        return observe
+    return default_observables if chosen is None else Observables(tuple(chosen))
+
+
+def warn_of_changes(facts) -> None:
+    """Warn where versions or devices are not those that a store was begun with."""
+    now = provenance() | ({"devices": jax.local_device_count()} if "devices" in facts else {})
+    changed = [f"{name} {facts.get(name)} -> {value}" for name, value in now.items() if facts.get(name) != value]
+    if changed:
+        warnings.warn(f"The last bits may differ from an undisturbed run: {', '.join(changed)}.", stacklevel=3)

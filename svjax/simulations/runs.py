@@ -1,0 +1,219 @@
+"""Runs on disk: an xarray dataset in a zarr store (format 3) that grows while the run does. Plain data only.
+
+All times of a run are known before it starts, so the store is laid out in full and rows not yet reached are nan. Each
+file is replaced as a whole, ``saved`` (the number of good rows) is written after the rows and ``status`` last of all,
+so a run that is killed keeps what it had saved.
+"""
+
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+import zarr
+
+from svjax.model.bias import Bias
+from svjax.model.equations import State
+from svjax.model.valve import SpinValve
+from svjax.simulations.convergence import Convergence
+from svjax.simulations.curve import FORMAT as CURVE, FORMAT_VERSION as CURVE_VERSION
+from svjax.simulations.dataset import FORMAT, FORMAT_VERSION, STATES, STATUS, layout
+from svjax.simulations.loop import Halfway, Run, Segment, last_full
+from svjax.simulations.plan import Equilibrium, Plan
+from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
+from svjax.storage.folders import array_of, check_target, place, saving
+from svjax.storage.lock import Lock
+from svjax.storage.plain import check_plain
+from svjax.storage.records import bias_from_record, valve_from_record
+
+ROWS_PER_CHUNK = 1024
+SECONDS_PER_FLUSH = 2.0
+SAVING_SHARE = 0.05
+"""Of the time of a run that saving may take; beyond it, flushes become rarer."""
+
+
+class RunWriter:
+    """Saves a run to the folder ``path`` while it runs: ``three_stage(..., writer=RunWriter("runs/first"))``.
+
+    The folder appears when the first row is there. It must not exist, unless ``overwrite`` and it holds a run (or
+    nothing); then it is replaced. Behind the rows a checkpoint is saved each time, from which `resume` goes on.
+    """
+
+    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
+        check_target(Path(path), overwrite, FORMAT)
+        self.path, self.saved, self.group, self.lock = Path(path), 0, None, None
+        self.overwrite = overwrite
+        self.waiting: list[dict[str, np.ndarray]] = []
+        self.last: Segment | None = None
+        self.flushed, self.cost = 0.0, 0.0
+
+    @staticmethod
+    def reopen(path: Path, half: Halfway) -> "RunWriter":
+        """The writer of a run that stopped ``half`` way."""
+        writer = object.__new__(RunWriter)
+        writer.path, writer.saved, writer.lock = path, len(half.rows.t), Lock(path)
+        writer.waiting, writer.last = [], half.last
+        writer.flushed, writer.cost = time.monotonic(), 0.0
+        writer._open(path)
+        return writer
+
+    def append(self, plan: Plan, segment: Segment) -> None:
+        """Save a segment's rows (every two seconds or so), and the equilibrium when it is reached."""
+        self.last = last_full(self.last, segment)
+        self.waiting.append(segment.observables)
+        if self.group is None:
+            self.lock = place(self.path, lambda folder: self._create(folder, plan, segment), self.overwrite)
+            self._open(self.path)
+        elif segment.end == 0 or time.monotonic() - self.flushed > max(SECONDS_PER_FLUSH, self.cost / SAVING_SHARE):
+            with saving(self.path):
+                self._flush(plan, segment.end, segment.state)
+
+    def finish(self, run: Run) -> None:
+        """Save what is left, the last state and, last of all, the status."""
+        if self.group is None:
+            return
+        self.waiting = [{name: values[self.saved :] for name, values in run.observables.items()}]
+        with saving(self.path):
+            self._flush(run.plan, round(run.end / run.plan.dt), run.state)
+            _write_state(self.group, "final", run.state)
+            array_of(self.group, "final_time")[...] = run.end
+            self.group.attrs.update({"status": run.status, "reason": run.reason})
+            array_of(self.group, "status")[...] = STATUS.index(run.status)
+
+    def close(self) -> None:
+        """Let other processes write to the folder."""
+        if self.lock is not None:
+            self.lock.release()
+
+    def _create(self, folder: Path, plan: Plan, segment: Segment) -> None:
+        rows = segment.observables
+        chunks = {name: {"chunks": (ROWS_PER_CHUNK, *rows[name].shape[1:])} for name in rows}
+        write_dataset(folder, layout(plan, rows), chunks)
+        self._open(folder)
+        self._flush(plan, segment.end, segment.state)
+
+    def _open(self, folder: Path) -> None:
+        self.group = zarr.open_group(folder, mode="r+")
+        self.checkpoint = run_checkpoint(folder)
+        self.checkpoint.load()
+
+    def _flush(self, plan: Plan, step: int, state: State) -> None:
+        """Write the rows that wait, their number, and behind them a checkpoint."""
+        assert self.group is not None
+        started = time.monotonic()
+        if step == 0:
+            _write_state(self.group, "equilibrium", state)
+        rows = {name: np.concatenate([part[name] for part in self.waiting]) for name in self.waiting[0]}
+        end = self.saved + len(next(iter(rows.values())))
+        for name, values in rows.items():
+            array_of(self.group, name)[self.saved : end] = values
+        array_of(self.group, "saved")[...] = end
+        self.checkpoint.save(*to_checkpoint(plan, step, state, self.last, self.group.attrs))
+        self.saved, self.waiting, self.flushed = end, [], time.monotonic()
+        self.cost = self.flushed - started
+
+
+def save_run(path: str | os.PathLike, run: Run, *, overwrite: bool = False) -> None:
+    """Write a run of `three_stage` to the folder ``path``."""
+    writer, step = RunWriter(path, overwrite=overwrite), round(run.end / run.plan.dt)
+    try:
+        writer.last = run.last
+        writer.append(run.plan, Segment(0, step, step, run.state, run.state, run.observables))
+        if run.equilibrium is not None:
+            assert writer.group is not None
+            _write_state(writer.group, "equilibrium", run.equilibrium.state)
+        writer.finish(run)
+    finally:
+        writer.close()
+
+
+def store_convergence(path: str | os.PathLike, report: Convergence) -> None:
+    """Add a convergence report to the attributes of the run at ``path``, with which it is done."""
+    group = zarr.open_group(path, mode="r+")
+    group.attrs.update({"convergence": json.dumps(report.to_records())})
+    if group.attrs["status"] == "complete":
+        run_checkpoint(Path(path)).remove()
+
+
+def open_run(path: str | os.PathLike) -> xr.Dataset:
+    """The run at ``path``, also one that is not finished, up to its last saved row.
+
+    ``load_valve``, ``load_bias``, ``load_state``, ``load_equilibrium`` and ``load_convergence`` take this dataset.
+    """
+    path = Path(path)
+    check_plain(path, FORMAT, FORMAT_VERSION)
+    dataset = xr.open_zarr(path, consolidated=True)
+    try:
+        saved, status = int(dataset["saved"]), STATUS[int(dataset["status"])]
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"Argument `path` must be an intact svjax run, but {path} is not ({error}).") from None
+    return dataset.isel(time=slice(0, saved)).assign_attrs(status=status)
+
+
+def load_valve(dataset: xr.Dataset) -> SpinValve:
+    """The valve of a run, equal to the original to the last bit."""
+    return valve_from_record(_attribute(dataset, "valve"))
+
+
+def load_bias(dataset: xr.Dataset) -> Bias:
+    """The bias of a run, if it was one of svjax's own."""
+    return bias_from_record(_attribute(dataset, "bias"))
+
+
+def load_state(dataset: xr.Dataset, which: str = "final") -> State:
+    """The last ``state`` of a run, at ``dataset.final_time``, or with ``which="equilibrium"`` the one at the quench."""
+    parts = {name: jnp.asarray(dataset[f"{which}_{name}"].values) for name in STATES}
+    if not bool(jnp.isfinite(parts["spins"]).all()):
+        raise ValueError(f"This run holds no {which} state; it stopped before.")
+    return State(**parts)
+
+
+def load_equilibrium(dataset: xr.Dataset) -> Equilibrium:
+    """Stages 0 and 1 of a run, to be given to `three_stage` as ``equilibrium``."""
+    state = load_state(dataset, "equilibrium")
+    before = dataset.isel(time=np.flatnonzero(dataset["stage"].values < 2))
+    names = json.loads(dataset.attrs["observables"])
+    rows = {name: before[name].values for name in names}
+    return Equilibrium(before["time"].values, before["stage"].values, rows, load_valve(dataset), state)
+
+
+def load_convergence(dataset: xr.Dataset) -> Convergence | None:
+    """The convergence report of a run; None if it has none."""
+    return Convergence.from_records(_attribute(dataset, "convergence")) if "convergence" in dataset.attrs else None
+
+
+def _attribute(dataset: xr.Dataset, name: str) -> Any:
+    try:
+        return json.loads(dataset.attrs[name])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"Argument `dataset` must be a svjax run, but its attribute {name!r} cannot be read."
+        ) from None
+
+
+def save_curve(path: Path, dataset: xr.Dataset) -> None:
+    """Write a dataset of `steady_curve` to the folder ``path``, which it replaces."""
+    place(path, lambda folder: write_dataset(folder, dataset, {}), overwrite=True).release()
+
+
+def open_curve(path: str | os.PathLike) -> xr.Dataset:
+    """The dataset of `svjax steady` at ``path``."""
+    check_plain(Path(path), CURVE, CURVE_VERSION)
+    return xr.open_zarr(path, consolidated=True).load()
+
+
+def write_dataset(path: Path, dataset: xr.Dataset, encoding: dict[str, Any]) -> None:
+    """Write a whole dataset to the folder ``path``."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        dataset.to_zarr(path, mode="a", zarr_format=3, consolidated=True, encoding=encoding)
+
+
+def _write_state(group: zarr.Group, which: str, state: State) -> None:
+    for name in STATES:
+        array_of(group, f"{which}_{name}")[...] = np.asarray(getattr(state, name))

@@ -1,0 +1,158 @@
+"""What a stored sweep looks like: its variables along the grid, coordinates with units, and attributes."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from svjax.electrons.stationary import stationary
+from svjax.model.bias import Bias
+from svjax.model.equations import State
+from svjax.model.parameters import SYMBOLS
+from svjax.model.valve import SpinValve, aligned_spins
+from svjax.simulations.batch import steady_point
+from svjax.simulations.dataset import STATES, UNITS
+from svjax.simulations.parameter_grid import Grid, Tile, tiles
+from svjax.simulations.tasks import RunTask, Task, task_to_record
+from svjax.storage.records import bias_to_record, provenance, valve_to_record
+
+FORMAT, FORMAT_VERSION = "svjax-sweep", 1
+PENDING, COMPLETE, DIVERGED, NOT_CONVERGED, REFUSED = range(5)
+STATUS = ("pending", "complete", "diverged", "not_converged", "refused")
+OTHER_UNITS = {
+    "residual": ((), "hopping", "max |S x B|"),
+    "rates": (("mode",), "hopping/hbar", "complex rates lambda of small turns of the spins, 1/t_R = -Re lambda"),
+}
+MEANINGS = {
+    "layer": "magnetic layer; 1 is the free layer",
+    "lead": "lead; of two, 0 is left and 1 is right",
+    "time": "time since the quench",
+}
+CHUNK_BYTES = 2**21
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A checked sweep, before anything has run: ``block`` is the shape of its tiles in points, and runs are marched
+    in segments of about ``segment`` steps."""
+
+    valve: SpinValve
+    bias: Bias
+    task: Task
+    grid: Grid
+    block: tuple[int, ...]
+    segment: int
+
+    @cached_property
+    def tiles(self) -> list[Tile]:
+        return tiles(self.grid, self.block)
+
+    @cached_property
+    def times(self) -> np.ndarray | None:
+        """Of the rows of a run."""
+        if not isinstance(self.task, RunTask):
+            return None
+        return self.task.every * np.arange(self.task.steps // self.task.every + 1) * self.task.dt
+
+    @cached_property
+    def state(self) -> State:
+        """Shape and type of one state."""
+        return jax.eval_shape(lambda: stationary(self.valve, aligned_spins(self.valve)))
+
+    @cached_property
+    def outputs(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shape and type of what is saved of one point, a run's without the time."""
+        task = self.task
+        if isinstance(task, RunTask):
+            return jax.eval_shape(lambda state: task.observables(self.valve)(self.valve, state), self.state)
+        return jax.eval_shape(lambda v: steady_point(task, v, self.bias)[0], self.valve)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """All that decides the results, as plain data."""
+        grid = {name: values.tolist() for name, values in zip(self.grid.names, self.grid.values, strict=True)}
+        return {
+            "valve": valve_to_record(self.valve),
+            "bias": bias_to_record(self.bias),
+            "task": task_to_record(self.task),
+            "grid": {"values": grid, "zipped": self.grid.zipped},
+            "block": list(self.block),
+            "segment": self.segment,
+        }
+
+    @cached_property
+    def identity(self) -> str:
+        """Tells this sweep from any other."""
+        return hashlib.sha256(json.dumps(self.record).encode()).hexdigest()
+
+
+Variable = tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...], Any, dict[str, Any]]
+"""Dimensions, shape, chunks, type and attributes of a variable."""
+
+
+def variables(plan: SweepPlan) -> dict[str, Variable]:
+    """What the tiles write: one chunk never holds points of two tiles."""
+    grid, block, rows = plan.grid, plan.block, plan.times
+    points = int(np.prod(block))
+    found: dict[str, Variable] = {}
+    for name, part in plan.outputs.items():
+        axes = tuple(f"{name}_{k}" for k in range(1, len(part.shape) + 1))
+        dims, units, meaning = (UNITS | OTHER_UNITS).get(name, (axes, "", ""))
+        row_bytes = max(1, points * int(np.prod(part.shape)) * np.dtype(part.dtype).itemsize)
+        time = () if rows is None else (len(rows),)
+        chunk = () if rows is None else (int(np.clip(CHUNK_BYTES // row_bytes, 1, len(rows))),)
+        lengths = (*grid.shape, *time, *part.shape), (*block, *chunk, *part.shape)
+        attributes = {"units": units, "long_name": meaning}
+        found[name] = ((*grid.dims, *("time",)[: len(time)], *dims), *lengths, part.dtype, attributes)
+    if isinstance(plan.task, RunTask):
+        found["end"] = _per_point(plan, np.float64, units="hbar/hopping", long_name="time of the last row")
+        if plan.task.last_state:
+            for name, dims in STATES.items():
+                part = getattr(plan.state, name)
+                shape, chunks = (*grid.shape, *part.shape), (*block, *part.shape)
+                found[f"final_{name}"] = ((*grid.dims, *dims), shape, chunks, part.dtype, {"units": "1"})
+    found["reason"] = _per_point(plan, str, long_name="why a point is not complete")
+    found["begun"] = _per_point(plan, np.int32, long_name="how often a process began or continued this point")
+    flags = {"flag_values": list(range(len(STATUS))), "flag_meanings": " ".join(STATUS)}
+    found["status"] = _per_point(plan, np.int8, **flags)
+    return found
+
+
+def _per_point(plan: SweepPlan, dtype: Any, **attributes: Any) -> Variable:
+    return plan.grid.dims, plan.grid.shape, plan.block, dtype, attributes
+
+
+def coordinates(plan: SweepPlan) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+    """Dimensions, values and attributes of the coordinates."""
+    found: dict[str, Any] = {}
+    for name, values in zip(plan.grid.names, plan.grid.values, strict=True):
+        symbol, units = SYMBOLS.get(name.split("[")[0], (name, ""))
+        found[name] = (plan.grid.dims if plan.grid.zipped else (name,), values, {"units": units, "long_name": symbol})
+    if plan.times is not None:
+        found["time"] = (("time",), plan.times, {"units": "hbar/hopping", "long_name": MEANINGS["time"]})
+    lattice = plan.valve.lattice
+    for dim, count in (("layer", len(lattice.layers)), ("lead", len(lattice.contacts))):
+        found[dim] = ((dim,), np.arange(count), {"long_name": MEANINGS[dim]})
+    found["component"] = (("component",), np.array(list("xyz"), dtype=object), {})
+    return found
+
+
+def attributes(plan: SweepPlan) -> dict[str, Any]:
+    """What the sweep was made of and with."""
+    made = {name: json.dumps(part) for name, part in plan.record.items()}
+    devices = jax.local_devices()
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **made,
+        "identity": plan.identity,
+        "precision": str(jnp.asarray(plan.valve.j_sd).dtype),
+        **provenance(),
+        "devices": len(devices),
+        "processes": jax.process_count(),
+    }

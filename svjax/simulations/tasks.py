@@ -1,0 +1,109 @@
+"""What a sweep does at every point of its grid: a run, a steady state, or relaxation modes. Small plain records."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from svjax.dynamics.step_size import check_method, whole_steps
+from svjax.model.observables import Observables, default_names
+from svjax.model.valve import SpinValve
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """A run at every point, from the quench at t = 0 on, where the bias is switched on.
+
+    - `duration`, `dt`, `method`, `save_every`: as in `evolve`; the row at t = 0 is saved too.
+    - `observe`: names of what to save; the default observables of `evolve` if None.
+    - `start`: "equilibrium", the steady state of each point without bias, or "aligned", spins along their easy axes,
+      which then relax without bias for a time ``relax`` (stages 0 and 1 of the protocol).
+    - `last_state`: keep the last state of every point, so that the runs can be prolonged.
+    """
+
+    duration: float
+    dt: float = 0.02
+    method: str = "rk38"
+    save_every: int | None = None
+    observe: tuple[str, ...] | None = None
+    start: str = "equilibrium"
+    relax: float = 0.0
+    last_state: bool = False
+
+    def __post_init__(self):
+        whole_steps(self.duration, self.dt)
+        whole_steps(self.relax, self.dt, "relax")
+        check_method(self.method)
+        if self.every != int(self.every) or self.every < 1:
+            raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {self.save_every}.")
+        if self.observe is not None:
+            object.__setattr__(self, "observe", tuple(self.observe))
+            Observables(tuple(self.observe or ()))
+        if self.start not in ("equilibrium", "aligned"):
+            raise ValueError(f"Argument `start` must be 'equilibrium' or 'aligned', but is {self.start!r}.")
+        if self.relax and self.start == "equilibrium":
+            raise ValueError(f"Argument `relax` must be 0 where runs start in equilibrium, but is {self.relax}.")
+
+    @property
+    def every(self) -> int:
+        """Steps between saves."""
+        return max(1, round(0.5 / self.dt)) if self.save_every is None else self.save_every
+
+    @property
+    def steps(self) -> int:
+        return whole_steps(self.duration, self.dt)
+
+    @property
+    def relax_steps(self) -> int:
+        return whole_steps(self.relax, self.dt, "relax")
+
+    def observables(self, valve: SpinValve) -> Observables:
+        """What is saved of a run of ``valve``."""
+        return Observables(default_names(valve) if self.observe is None else self.observe)
+
+
+@dataclass(frozen=True)
+class SteadyTask:
+    """The torque-free steady state of every point, from aligned spins, with its magnetisations and currents.
+
+    ``allow_unstable`` as in `steady_state`.
+    """
+
+    allow_unstable: bool = False
+
+
+@dataclass(frozen=True)
+class ModesTask:
+    """`relaxation_modes` of the steady state of every point, beside what `SteadyTask` saves; ``count`` of them in
+    ``order`` "frequency" or "decay"."""
+
+    count: int = 4
+    order: str = "frequency"
+    allow_unstable: bool = False
+
+    def __post_init__(self):
+        if self.count != int(self.count) or self.count < 1:
+            raise ValueError(f"Argument `count` must be a whole number of at least 1, but is {self.count}.")
+        if self.order not in ("frequency", "decay"):
+            raise ValueError(f"Argument `order` must be 'frequency' or 'decay', but is {self.order!r}.")
+
+
+Task = RunTask | SteadyTask | ModesTask
+TASKS: dict[str, type[Task]] = {"run": RunTask, "steady": SteadyTask, "modes": ModesTask}
+
+
+def task_to_record(task: Task) -> dict[str, Any]:
+    """A task as plain data."""
+    kind = next(name for name, kind in TASKS.items() if kind is type(task))
+    return {"kind": kind} | dataclasses.asdict(task)
+
+
+def task_from_record(record: Mapping[str, Any]) -> Task:
+    """The task of `task_to_record`; raises ValueError on anything else."""
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+    }
+    try:
+        return TASKS[values.pop("kind")](**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"The task of this sweep cannot be read ({type(error).__name__}: {error}).") from None

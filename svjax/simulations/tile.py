@@ -1,0 +1,186 @@
+"""The points of one tile: computed together, saved as they go, and failed points told from the others."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from svjax.simulations.batch import (
+    Spread,
+    Values,
+    aligned_points,
+    equilibrium_points,
+    march_points,
+    quench_points,
+    spread_over,
+    steady_points,
+)
+from svjax.simulations.dataset import STATES
+from svjax.simulations.loop import pieces
+from svjax.simulations.parameter_grid import Tile, one_point
+from svjax.simulations.points import careful_point, careful_start, refusal
+from svjax.simulations.sweep_dataset import COMPLETE, DIVERGED, NOT_CONVERGED, REFUSED, SweepPlan
+from svjax.simulations.sweep_store import SweepStore
+from svjax.simulations.tasks import ModesTask, RunTask, SteadyTask
+from svjax.simulations.tile_writer import Position, TileWriter
+
+STEPPED_TOGETHER = 4
+"""Runs that a CPU steps together: a third faster than one by one. Steady states would wait for the slowest."""
+
+Report = Callable[[float, float], object]
+"""Called with the part of a tile that is done and the time t that its runs have reached."""
+
+
+class Runner:
+    """Computes tiles, one after another."""
+
+    def __init__(self, plan: SweepPlan, store: SweepStore):
+        self.plan, self.store = plan, store
+        self.family = plan.valve, plan.bias
+        self.devices = tuple(jax.local_devices())
+        self.relaxed: tuple[tuple[int, ...], Position] | None = None
+
+    def run(self, tile: Tile, report: Report) -> None:
+        """Compute a tile and write it, from its checkpoint on if there is one."""
+        self.store.begin(tile)
+        if isinstance(self.plan.task, RunTask):
+            status, reasons = self._run(self.plan.task, tile, report)
+        else:
+            status, reasons = self._solve(self.plan.task, tile)
+        self.store.finish(tile, status, reasons)
+
+    def _solve(self, task: SteadyTask | ModesTask, tile: Tile) -> tuple[np.ndarray, list[str]]:
+        """Steady states of all points; those that the batch misses are tried once more, each by itself."""
+        points = self.plan.grid.at(tile.indices)
+        status, reasons = self._refused(tile)
+        spread, values = self._placed(tile.indices)
+        found, good = steady_points(spread, task, *self.family, values)
+        rows = {name: np.array(part) for name, part in found.items()}
+        for k in np.flatnonzero(~np.asarray(good) & (status == COMPLETE)).tolist():
+            try:
+                careful = careful_point(task, *one_point(*self.family, points, k))
+                for name, part in careful.items():
+                    rows[name][k] = part
+            except (ValueError, RuntimeError) as error:
+                status[k], reasons[k] = NOT_CONVERGED, str(error)
+        for part in rows.values():
+            part[status != COMPLETE] = np.nan
+        self.store.write(tile, rows)
+        return status, reasons
+
+    def _refused(self, tile: Tile) -> tuple[np.ndarray, list[str]]:
+        """The status of points that are not to be computed, and why; all the others will be complete."""
+        points = self.plan.grid.at(tile.indices)
+        reasons = [refusal(self.plan.task, *one_point(*self.family, points, k)) for k in range(len(tile.indices[0]))]
+        return np.where([bool(reason) for reason in reasons], REFUSED, COMPLETE).astype(np.int8), reasons
+
+    def _placed(self, indices: list[np.ndarray], on_cpu: int = 1) -> tuple[Spread, Values]:
+        """How points are spread, and their parameters, laid out like that."""
+        spread = spread_over(self.devices, len(indices[0]), on_cpu)
+        return spread, spread.place(self.plan.grid.at(indices))
+
+    def _run(self, task: RunTask, tile: Tile, report: Report) -> tuple[np.ndarray, list[str]]:
+        """Stages 1 and 2 of all points, segment by segment."""
+        writer = TileWriter(self.store, tile)
+        position = writer.load() or self._start(task, tile)
+        total = max(1, task.relax_steps + task.steps)
+        if position.stage == 1:
+            for _ in self._march(task, position, tile.valve_indices, writer):
+                report((task.relax_steps + position.step) / total, position.step * task.dt)
+            self.relaxed = tile.valve_index, position
+            position = self._quench(task, tile, position, writer)
+        for _ in self._march(task, position, tile.indices, writer):
+            report((task.relax_steps + position.step) / total, position.step * task.dt)
+        writer.write_rows()
+        last = {"end": position.end}
+        if task.last_state:
+            parts = {name: np.array(getattr(position.state, name)) for name in STATES}
+            for part in parts.values():
+                part[position.status != COMPLETE] = np.nan
+            last |= {f"final_{name}": part for name, part in parts.items()}
+        self.store.write(tile, last)
+        return position.status, position.reasons
+
+    def _start(self, task: RunTask, tile: Tile) -> Position:
+        """All valves of a tile where stage 1 starts, or where it ended if the tile before had the same valves."""
+        if self.relaxed is not None and self.relaxed[0] == tile.valve_index:
+            return self.relaxed[1]
+        points = self.plan.grid.at(tile.valve_indices)
+        solve = equilibrium_points if task.start == "equilibrium" else aligned_points
+        spread, values = self._placed(tile.valve_indices)
+        state, good = solve(spread, *self.family, values)
+        count = len(good)
+        status, reasons = np.full(count, COMPLETE, np.int8), [""] * count
+        for k in np.flatnonzero(~np.asarray(good)).tolist():
+            try:
+                careful = careful_start(task, one_point(*self.family, points, k)[0])
+                state = jax.tree.map(lambda all, one, k=k: all.at[k].set(one), state, careful)
+            except (ValueError, RuntimeError) as error:
+                status[k], reasons[k] = NOT_CONVERGED, str(error)
+        return Position(1, -task.relax_steps, state, status, reasons, np.full(count, np.nan))
+
+    def _quench(self, task: RunTask, tile: Tile, before: Position, writer: TileWriter) -> Position:
+        """Every point of a tile at t = 0, with its first row."""
+        valve = tile.valve_of_point
+        state = jax.tree.map(lambda x: x[valve], before.state)
+        status, reasons = self._refused(tile)
+        lost = (status == COMPLETE) & (before.status[valve] != COMPLETE)
+        status = np.where(lost, before.status[valve], status)
+        reasons = [before.reasons[k] if gone else why for k, gone, why in zip(valve, lost, reasons, strict=True)]
+        spread, values = self._placed(tile.indices)
+        method, observe = task.method if task.steps else "rk38", task.observables(self.plan.valve)
+        points = spread.place((values, state))
+        state, rows = quench_points(spread, method, observe, *self.family, self._dt(task), points)
+        position = Position(2, 0, state, status, reasons, np.where(status == COMPLETE, 0.0, np.nan))
+        good = status[:, None] == COMPLETE
+        writer.add({name: _kept(np.asarray(part)[:, None], good) for name, part in rows.items()}, position)
+        return position
+
+    def _dt(self, task: RunTask) -> jax.Array:
+        return jnp.asarray(task.dt, self.plan.valve.j_sd.dtype)
+
+    def _march(
+        self, task: RunTask, position: Position, indices: list[np.ndarray], writer: TileWriter
+    ) -> Iterator[None]:
+        """Take ``position`` to the end of its stage, segment by segment."""
+        first, steps = (-task.relax_steps, task.relax_steps) if position.stage == 1 else (0, task.steps)
+        parts = pieces(steps, task.every, position.stage == 1, self.plan.segment)
+        ends = first + np.cumsum([0, *parts])
+        spread, values = self._placed(indices, STEPPED_TOGETHER)
+        for start, end in pairwise(ends.tolist()):
+            if start < position.step or not (position.status == COMPLETE).any():
+                continue
+            behind = start if task.method == "etd" and position.stage == 2 and start == 0 else start - 1
+            where = {"dt": self._dt(task), "first": jnp.asarray(start), "done": jnp.asarray(behind)}
+            where["on"] = jnp.asarray(position.stage == 2)
+            observe = task.observables(self.plan.valve) if position.stage == 2 else None
+            points = spread.place((values, position.state))
+            position.state, rows, finite = march_points(
+                spread, task.method, observe, end - start, task.every, *self.family, where, points
+            )
+            position.step = end
+            good = _still_good(task, position, start, np.asarray(finite))
+            writer.add({name: _kept(np.asarray(part), good) for name, part in rows.items()}, position)
+            yield
+
+
+def _still_good(task: RunTask, position: Position, start: int, finite: np.ndarray) -> np.ndarray:
+    """Which rows of a segment are good, (points, rows); points whose state became non-finite are marked as diverged."""
+    finite = np.logical_and.accumulate(finite, 1) & (position.status == COMPLETE)[:, None]
+    good = finite[:, :-1]
+    if position.stage == 2:
+        kept = good.sum(1)
+        last = (start // task.every + kept) * task.every * task.dt
+        position.end = np.where(kept > 0, last, position.end)
+    for k in np.flatnonzero(~finite[:, -1] & (position.status == COMPLETE)):
+        position.status[k] = DIVERGED
+        after = f"after t = {position.end[k]:g}" if np.isfinite(position.end[k]) else "before the quench"
+        position.reasons[k] = f"The state became non-finite {after}. Is dt small enough?"
+    return good
+
+
+def _kept(rows: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Rows of points, nan where they are not good."""
+    return np.where(good.reshape(*good.shape, *[1] * (rows.ndim - good.ndim)), rows, np.asarray(np.nan, rows.dtype))

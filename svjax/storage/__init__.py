@@ -1,0 +1,1 @@
+"""Data on disk, whole and safe; knows no runs."""
