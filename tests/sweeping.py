@@ -26,7 +26,7 @@ def make(path, progress=None, **changes):
 
 def save_always(monkeypatch=None):
     """Checkpoints after every segment."""
-    from svjax import storage, tile_writer
+    from svjax.simulations import runs, tile_writer
 
     for module, name in ((tile_writer, "SECONDS_PER_SAVE"), (storage, "SECONDS_PER_FLUSH")):
         for key, value in ((name, 0.0), ("SAVING_SHARE", np.inf)):
