@@ -28,7 +28,7 @@ def save_always(monkeypatch=None):
     """Checkpoints after every segment."""
     from svjax.simulations import runs, tile_writer
 
-    for module, name in ((tile_writer, "SECONDS_PER_SAVE"), (storage, "SECONDS_PER_FLUSH")):
+    for module, name in ((tile_writer, "SECONDS_PER_SAVE"), (runs, "SECONDS_PER_FLUSH")):
         for key, value in ((name, 0.0), ("SAVING_SHARE", np.inf)):
             setattr(module, key, value) if monkeypatch is None else monkeypatch.setattr(module, key, value)
 
