@@ -5,9 +5,11 @@ Dimension names: ``dim`` = 2 N (site and spinor, the spinor index is the fast on
 ``layers``, ``leads``, ``poles``. Energies are in units of the hopping gamma, times in hbar/gamma, and hbar = k_B = 1.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence, Set
 
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Complex, Float
 
@@ -23,10 +25,57 @@ Matrix = Complex[Array, "dim dim"]
 Columns = Complex[Array, "dim cols"]
 
 
-def real_array(value: Numbers) -> Array:
-    """``value``, also nested sequences, as an array of floating-point numbers."""
-    array = jnp.asarray(value)
+def real_array(value: Numbers, name: str = "value") -> Array:
+    """``value``, also nested sequences, as an array of floating-point numbers.
+
+    The one rule for numbers that users give: real numbers of any precision and integers are taken; complex numbers,
+    truth values, texts, masked arrays and ragged sequences raise a ValueError that names the argument.
+    """
+    array = _array(value, name)
+    if jnp.iscomplexobj(array):
+        raise ValueError(f"Argument `{name}` must be real, but is {value}.")
     return array.astype(jnp.result_type(float, array))
+
+
+def complex_array(value: Numbers, name: str = "value") -> Array:
+    """As `real_array`, but complex numbers are taken too, and stay complex."""
+    array = _array(value, name)
+    return array.astype(jnp.result_type(float, array))
+
+
+def _array(value: Numbers, name: str) -> Array:
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"Argument `{name}` must hold numbers throughout, but is a masked array.")
+    if isinstance(value, Set | Iterator):
+        raise ValueError(f"Argument `{name}` must be a number or a sequence, but is of type {type(value).__name__}.")
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"Argument `{name}` must hold numbers, but is {value!r}.") from None
+    if not jnp.issubdtype(array.dtype, jnp.number):
+        raise ValueError(f"Argument `{name}` must hold numbers, but is {value!r}.")
+    return array
+
+
+def whole_number(value: object, name: str, least: int = 0) -> int:
+    """``value`` as an int, from any type of whole number; floating-point numbers and truth values are no counts."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"Argument `{name}` must be a whole number of at least {least}, but is {value!r}.") from None
+    if count < least:
+        raise ValueError(f"Argument `{name}` must be a whole number of at least {least}, but is {count}.")
+    return count
+
+
+def real_number(value: object, name: str) -> float:
+    """``value`` as a float: one finite real number of any type, also an array of shape ()."""
+    array = np.asarray(real_array(value, name))  # type: ignore[arg-type]
+    if array.shape != () or not np.isfinite(array):
+        raise ValueError(f"Argument `{name}` must be one finite number, but is {value!r}.")
+    return float(array)
 
 
 def known(*values: object) -> bool:
