@@ -12,8 +12,9 @@ from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 
 import svjax as sv
-from svjax.model.equations import column_leads, coupled_derivative, spins_derivative, sum_over_poles
-from svjax.model.hamiltonian import PAULI, hamiltonian as dense_hamiltonian
+from svjax.model.equations import coupled_derivative, spins_derivative
+from svjax.model.hamiltonian import hamiltonian as dense_hamiltonian
+from svjax.model.leads import PAULI, column_values, stored_columns, sum_over_poles
 from svjax.model.valve import canonical
 
 
@@ -94,15 +95,16 @@ class Textbook:
 
 def dense_derivative(valve, state, mu):
     """The right-hand side with a dense Hamiltonian, Pi in its contact columns."""
-    lattice, poles = valve.lattice, valve.poles
+    lattice = valve.lattice
     h_eff = sv.effective_hamiltonian(valve, state.spins)
     rows = np.concatenate(lattice.contact_rows)
-    half = (-1j * h_eff @ state.rho).at[:, rows].add(jnp.concatenate(sum_over_poles(lattice, state.pi), 1))
-    half = half + jnp.diag(jnp.repeat(lattice.contact_matrix @ valve.lead_coupling, 2) / 4)
-    lead, pole, row = column_leads(lattice, len(poles.xi))
-    chi = mu[lead] + 1j * poles.xi[pole] * valve.temperature[lead]
-    source = -1j * poles.eta[pole] * valve.temperature[lead] * valve.lead_coupling[lead]
-    inflow = jnp.where(np.arange(lattice.dim)[:, None] == row, source, 0)
+    half = (-1j * h_eff @ state.rho).at[:, rows].add(jnp.concatenate(sum_over_poles(valve, state.pi), 1))
+    width = np.zeros(lattice.n_sites)
+    np.add.at(width, lattice.contact_sites, np.asarray(valve.lead_coupling)[lattice.contact_leads])
+    half = half + jnp.diag(jnp.repeat(width, 2) / 4)
+    chi, source = column_values(valve, mu)
+    own = np.arange(lattice.n_sites)[:, None, None] == stored_columns(valve).site
+    inflow = jnp.where(own, source, 0).reshape(state.pi.shape)
     pi = inflow - 1j * (h_eff @ state.pi - chi * state.pi)
     return sv.State(half + half.conj().T, pi, spins_derivative(valve, state))
 

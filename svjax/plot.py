@@ -159,7 +159,7 @@ def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -
     at = np.zeros((lattice.n_sites, 2))
     for number, sites in enumerate(lattice.monolayers):
         at[list(sites)] = [(number, place - (len(sites) - 1) / 2) for place in range(len(sites))]
-    for i, j, _ in lattice.bonds:
+    for i, j in lattice.bonds:
         ax.plot(*at[[i, j]].T, color="0.85", lw=0.8, zorder=0)
     for sites in lattice.contacts:
         ax.plot(*at[list(sites)].T, "s", color="0.75", ms=11, zorder=0.5)

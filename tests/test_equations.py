@@ -9,7 +9,8 @@ import pytest
 from systems import as_state, random_spins, random_state, tangled
 
 import svjax as sv
-from svjax.model.hamiltonian import effective_field, hamiltonian, spin_energy
+from svjax.model.hamiltonian import hamiltonian
+from svjax.model.spins import effective_field, spin_energy
 
 MU = np.array([0.4, -0.7, 0.15])
 
@@ -163,7 +164,7 @@ def test_monolayers_of_the_strip_are_its_columns():
     assert valve.lattice.monolayers[2] == (6, 7, 8)
     assert valve.lattice.layers == ((3, 4, 5), (9, 10, 11, 12, 13, 14))
     assert valve.lattice.contacts == ((0, 1, 2), (15, 16, 17))
-    assert [bond[:2] for bond in valve.lattice.interface()] == [(6, 9), (7, 10), (8, 11)]
+    assert valve.lattice.bond_array[valve.lattice.interface()[0]].tolist() == [[6, 9], [7, 10], [8, 11]]
 
 
 def test_exchange_joins_neighbours_of_one_layer_only_whatever_their_hopping():

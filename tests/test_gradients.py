@@ -11,9 +11,13 @@ from jax.flatten_util import ravel_pytree
 from systems import TANGLED, random_spins
 
 import svjax as sv
-from svjax.storage.records import PARAMETERS
+from svjax.model.valve import QUANTITIES
 
-LEAVES = {name: (lambda v, name=name: getattr(v, name)) for name in PARAMETERS}
+LEAVES = {
+    name: (lambda v, name=name: getattr(v, name))
+    for name in QUANTITIES
+    if name not in ("bonds", "rashba", "flux", "spin_bonds")
+}
 LEAVES |= {"poles.xi": lambda v: v.poles.xi, "poles.eta": lambda v: v.poles.eta}
 
 TANGLE = sv.SpinValve.from_bonds(**TANGLED, poles=sv.pade_poles(3))
@@ -73,18 +77,18 @@ def coupling(valve, temperature=None):
 ENERGIES = np.array([-1.3, 0.2, 0.9])
 spectral = lambda function: lambda valve: function(valve, spins_of(valve), ENERGIES)
 
-ALL, ELECTRONS = set(LEAVES), {"hopping", "mu_bar", "j_sd", "lead_coupling"}
-INSIDE = ALL - {"lead_coupling", "temperature", "poles.xi", "poles.eta"}
+ALL, ELECTRONS = set(LEAVES) - {"spin_temperature"}, {"hopping", "mu_bar", "j_sd", "lead_coupling", "lead_polarization"}
+LEADS = {"lead_coupling", "lead_polarization", "temperature", "poles.xi", "poles.eta"}
 TABLE = {
     "evolve": (SMALL, partial(run, base=SMALL), ALL),
     "evolve by etd": (TANGLE, partial(run, base=TANGLE, method="etd"), ALL),
-    "evolve, isolated": (CLOSED, partial(run, base=CLOSED), INSIDE - {"mu_bar"}),
-    "stationary": (TANGLE, lambda v: sv.stationary(v, spins_of(v), MU), ELECTRONS | ALL - INSIDE),
+    "evolve, isolated": (CLOSED, partial(run, base=CLOSED), ALL - LEADS - {"mu_bar"}),
+    "stationary": (TANGLE, lambda v: sv.stationary(v, spins_of(v), MU), ELECTRONS | LEADS),
     "stationary, isolated": (CLOSED, occupied, {"hopping", "j_sd"}),
     "stationary, isolated, warm": (CLOSED, partial(occupied, temperature=0.3), {"hopping", "mu_bar", "j_sd"}),
     "stationary, degenerate": (SQUARE, occupied, {"j_sd"}),
     "stationary, degenerate, warm": (SQUARE, partial(occupied, temperature=0.3), {"hopping", "mu_bar", "j_sd"}),
-    "steady_state": (SMALL, lambda v: sv.steady_state(v, (0.3, -0.45)), ALL),
+    "steady_state": (SMALL, lambda v: sv.steady_state(v, (0.3, -0.45)), ALL - {"damping"}),
     "relaxation_modes": (SMALL, modes, ALL),
     "transmission": (TANGLE, spectral(sv.transmission), ELECTRONS),
     "spin_polarization": (TANGLE, spectral(sv.spin_polarization), ELECTRONS),

@@ -8,8 +8,9 @@ import pytest
 import svjax
 
 ROOMS = {
-    "engine": "arrays integrate error_bars least_squares devices clock",
-    "model": "units poles lattice bias valve parameters hamiltonian equations observables levels",
+    "engine": "arrays sparse integrate error_bars least_squares devices clock",
+    "model": "units poles lattice geometries quantities bias builder valve spins leads hamiltonian parameters"
+    " equations observables levels",
     "electrons": "stationary response landauer spectrum",
     "dynamics": "step_size evolve eigenproblem stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",

@@ -42,7 +42,8 @@ def test_it_is_differentiable(valve):
 
 
 @pytest.mark.parametrize(
-    "name", ["jsd", "anisotropy[2]", "field[0,1]", "j_sd[0]", "anisotropy[-1]", "shape", "poles", "lattice"]
+    "name",
+    ["jsd", "anisotropy[2]", "field[9,1]", "j_sd[9]", "field[0,3]", "anisotropy[-1]", "shape", "poles", "lattice"],
 )
 def test_what_is_no_parameter_raises(valve, name):
     with pytest.raises(ValueError, match=r"must (be one|lie within)"):

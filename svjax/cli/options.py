@@ -65,10 +65,10 @@ class ValveOptions(ShapeOptions):
 
     def valve(self) -> "SpinValve":
         """The valve of these options."""
-        from svjax.model import lattice, poles, valve
+        from svjax.model import geometries, poles, valve
 
         shape = self.length, self.width, self.pinned, self.free
-        lattice.square(*shape, self.buffer)
+        geometries.square(*shape, self.buffer)
         if self.poles < 1:
             raise ValueError(f"Argument `poles` must be at least 1, but is {self.poles}.")
         kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}

@@ -13,8 +13,7 @@ from svjax.dynamics.steady_state import LARGEST_TURN, ConvergenceError, steady_s
 from svjax.engine.arrays import Spins
 from svjax.model.equations import State
 from svjax.model.levels import BiasLike, constant_levels
-from svjax.model.observables import magnetization
-from svjax.model.valve import SpinValve, prepare
+from svjax.model.valve import SpinValve, per_spin, prepare
 
 
 def steady_states(
@@ -58,9 +57,9 @@ def effective_torque(valve: SpinValve, state: State, equilibrium: State) -> Floa
     lacks the minus.
     """
     valve = prepare(valve)
-    counts = np.bincount(valve.lattice.spin_layers, minlength=len(valve.lattice.layers))[:, None]
-    change = counts * (magnetization(valve, state) - magnetization(valve, equilibrium))
-    return 2 * valve.anisotropy[:, None] * jnp.cross(valve.easy_axes, change)
+    member = valve.lattice.spin_layers == np.arange(len(valve.lattice.layers))[:, None]
+    turned = jnp.cross(per_spin(valve, "easy_axes"), state.spins - equilibrium.spins)
+    return jnp.asarray(member, turned.dtype) @ (2 * per_spin(valve, "anisotropy")[:, None] * turned)
 
 
 def _follow(solve: Callable[[Array, Spins | None], State], values: list[Array], spins: Any) -> list[State]:

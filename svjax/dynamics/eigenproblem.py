@@ -19,14 +19,11 @@ from svjax.electrons.response import (
     eigenbasis,
     spin_response,
     static_susceptibility,
-    stiffness,
     susceptibility,
-    tangents,
-    turn_rate,
 )
 from svjax.engine.arrays import PerLead, Spins
 from svjax.model.equations import State, local_spin_density
-from svjax.model.hamiltonian import effective_field
+from svjax.model.spins import coupling, effective_field, field_change, stiffness, tangents, turn_rate
 from svjax.model.valve import SpinValve
 
 ACCURACY = 1e-12
@@ -49,12 +46,15 @@ class Linearization(eqx.Module):
     def matrix(self, rates: Inexact[Array, "rates"]) -> Complex[Array, "rates angles angles"]:
         """M(lambda) for all ``rates``, (rates, 2N_S, 2N_S)."""
         response = susceptibility(self.basis, self.valve, self.state.rho, self.mu, rates)
-        return jax.vmap(lambda one: turn_rate(stiffness(self.valve, self.state.spins, self.field, one)))(response)
+        return jax.vmap(lambda one: self._rate_of(one))(response)
 
     def static_matrix(self) -> Float[Array, "angles angles"]:
         """M(0), real."""
         response = static_susceptibility(self.basis, self.valve, self.state.rho, self.mu)
-        return turn_rate(stiffness(self.valve, self.state.spins, self.field, response))
+        return self._rate_of(response)
+
+    def _rate_of(self, response: Array) -> Array:
+        return turn_rate(self.valve, stiffness(self.valve, self.state.spins, self.field, response))
 
     def apply(self, rate: Complex[Array, ""], vector: Complex[Array, "angles"]) -> Complex[Array, "angles"]:
         """M(lambda) v, (2N_S,); differentiable in lambda and v."""
@@ -74,11 +74,10 @@ class Linearization(eqx.Module):
 
     def _turn_rate(self, direction: Array, density: Array) -> Array:
         """Tangent components of dS x B + S x dB for dS = ``direction`` and ds = ``density``."""
-        linear = lambda part: effective_field(self.valve, part(direction), part(density)) - self.valve.field
         along = jnp.sum(self.state.spins * self.field, -1, keepdims=True)
-        field = jax.lax.complex(linear(jnp.real), linear(jnp.imag)) - along * direction
-        across = jnp.einsum("jxb,jb->jx", tangents(self.state.spins), field)
-        return jnp.stack([-across[:, 1], across[:, 0]], 1).ravel()
+        change = field_change(self.valve, self.state.spins, direction) - coupling(self.valve)[:, None] * density
+        across = jnp.einsum("jxb,jb->jx", tangents(self.state.spins), change - along * direction)
+        return turn_rate(self.valve, across.ravel())
 
 
 def linearization(valve: SpinValve, state: State, mu: PerLead) -> Linearization:

@@ -15,7 +15,8 @@ from svjax.dynamics.step_size import check_method, check_step, whole_steps
 from svjax.engine.arrays import Numbers, known
 from svjax.engine.integrate import checkpointed_scan, exponential_step, runge_kutta_step
 from svjax.model.bias import Bias, as_bias
-from svjax.model.equations import State, column_leads, coupled_derivative
+from svjax.model.equations import State, check_state, coupled_derivative
+from svjax.model.leads import decay_rates
 from svjax.model.observables import default_observables
 from svjax.model.valve import SpinValve, check_spins, prepare
 
@@ -75,6 +76,7 @@ def evolve(
     outside of ``jit``, when the state becomes non-finite, and ValueError for a step beyond the stability limit.
     """
     valve = prepare(valve)
+    check_state(valve, state)
     check_spins(valve, state.spins)
     bias = as_bias(bias, len(valve.lattice.contacts))
     steps = whole_steps(duration, dt)
@@ -157,8 +159,7 @@ def run_steps(
 
 def pole_decay(valve: SpinValve) -> State:
     """The rates xi_p/beta_l at which the columns of Pi_lp decay, the stiff part of Eq. (9), for `exponential_step`."""
-    lead, pole, _ = column_leads(valve.lattice, len(valve.poles.xi))
-    return State(None, valve.poles.xi[pole] * valve.temperature[lead], None)  # type: ignore[arg-type]
+    return State(None, decay_rates(valve), None)  # type: ignore[arg-type]
 
 
 def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State, *, freeze_spins: bool = False) -> State:

@@ -10,11 +10,11 @@ from jaxtyping import Array, ArrayLike, Complex, Float
 
 from svjax.dynamics.eigenproblem import Linearization, Roots, careful_roots, find_roots, linearization
 from svjax.dynamics.stability import count_growing
-from svjax.electrons.response import tangents
 from svjax.engine.arrays import known
 from svjax.model.equations import State, spins_derivative
 from svjax.model.hamiltonian import effective_hamiltonian
 from svjax.model.levels import BiasLike, constant_levels
+from svjax.model.spins import tangents
 from svjax.model.valve import SpinValve, check_spins, prepare
 
 RESIDUAL = 1e-9

@@ -9,14 +9,16 @@ from jaxtyping import Array, ArrayLike, Float
 from scipy.special import expit
 
 from svjax.dynamics.eigenproblem import first_growing_mode
-from svjax.electrons.response import eigenbasis, electrons_in, static_susceptibility, stiffness, tangents, turn_rate
+from svjax.electrons.response import eigenbasis, electrons_in, static_susceptibility
 from svjax.electrons.stationary import stationary_state
 from svjax.engine.arrays import PerLead, Spins, known
 from svjax.model.equations import State, coupled_derivative, local_spin_density
-from svjax.model.hamiltonian import effective_field, hamiltonian
+from svjax.model.hamiltonian import hamiltonian
+from svjax.model.leads import decay_rates
 from svjax.model.levels import BiasLike, constant_levels
 from svjax.model.poles import fermi
-from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
+from svjax.model.spins import effective_field, stiffness, tangents, turn, turn_rate
+from svjax.model.valve import SpinValve, aligned_spins, check_spins, lead_poles, prepare
 
 TORQUE = 1e-10
 """The largest |S x B| of a steady state, in units of the hopping."""
@@ -80,8 +82,9 @@ def check_reach(valve: SpinValve, spins: Spins, mu: PerLead, tolerance: float = 
     levels = np.linalg.eigvalsh(hamiltonian(valve, spins))
 
     def error(mu):
-        x = (levels[:, None] - mu) / np.asarray(valve.temperature)
-        return np.abs(np.asarray(fermi(valve.poles, x)) - expit(-x)).max()
+        x = (levels - mu[:, None]) / np.asarray(valve.temperature)[:, None]
+        parts = zip(lead_poles(valve), x, strict=True)
+        return max(np.abs(np.asarray(fermi(poles, at)) - expit(-at)).max() for poles, at in parts)
 
     biased, unbiased = error(np.asarray(mu)), error(np.zeros(len(mu)))
     if biased > max(tolerance, 20 * unbiased):
@@ -122,12 +125,6 @@ def _force(valve: SpinValve, mu: PerLead, spins: Spins, angles: Array) -> Array:
     field = effective_field(valve, turned, local_spin_density(valve, state.rho))
     across = field - jnp.sum(field * turned, -1, keepdims=True) * turned
     return jnp.einsum("jxb,jb->jx", axes, across).ravel()
-
-
-def turn(spins: Spins, angles: Array) -> Spins:
-    """Unit spins moved by ``angles`` (2N_S,) along their tangents."""
-    moved = spins + jnp.einsum("jx,jxb->jb", angles.reshape(-1, 2), tangents(spins))
-    return moved / jnp.linalg.norm(moved, axis=-1, keepdims=True)
 
 
 @partial(jax.jit, static_argnums=3)
@@ -176,7 +173,7 @@ def _traced_steady_state(valve: SpinValve, mu: PerLead, spins: Spins) -> State:
 def electrons_hold(valve: SpinValve, state: State, mu: PerLead, tolerance: float = 1e-10) -> bool:
     """Whether electrons from an eigenbasis obey the equations of motion, as they do away from exceptional points."""
     slope = jax.jit(coupled_derivative)(valve, state, mu)
-    fastest = jnp.max(jnp.abs(valve.poles.xi)) * jnp.max(valve.temperature) + jnp.max(jnp.abs(mu)) + 1
+    fastest = jnp.max(decay_rates(valve)) + jnp.max(jnp.abs(mu)) + 1
     pi_error = jnp.max(jnp.abs(slope.pi), initial=0.0) / fastest
     return bool(jnp.maximum(jnp.max(jnp.abs(slope.rho)), pi_error) <= tolerance)
 
@@ -193,7 +190,7 @@ def _raise_if_wrong(
         )
     if not len(state.spins):
         return
-    rates, modes = np.linalg.eig(np.asarray(turn_rate(jnp.asarray(answer))))
+    rates, modes = np.linalg.eig(np.asarray(turn_rate(valve, jnp.asarray(answer))))
     softest = np.argmin(np.abs(rates))
     if np.abs(rates[softest]) < 1e-7 * np.abs(rates).max() or np.linalg.cond(answer) > 1e11:
         shape = _shape(valve, np.linalg.svd(answer)[2][-1])

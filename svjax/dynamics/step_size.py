@@ -6,7 +6,9 @@ import numpy as np
 
 from svjax.engine.arrays import Numbers, known
 from svjax.model.bias import Bias, as_bias
-from svjax.model.valve import SpinValve, prepare
+from svjax.model.hamiltonian import hopping_reach
+from svjax.model.leads import broadening
+from svjax.model.valve import SpinValve, lead_poles, prepare
 
 METHODS = ("rk38", "etd")
 
@@ -35,14 +37,15 @@ def stability_limit(
     takes the decay exactly, and without it the poles set no limit.
     """
     valve = prepare(valve)
-    row = np.abs(valve.lattice.neighbours.value).sum(1).max(initial=0.0)
-    reach = abs(float(valve.hopping)) * row + abs(float(valve.j_sd)) / 2
+    reach = hopping_reach(valve) + float(jnp.max(jnp.abs(valve.j_sd), initial=0.0)) / 2
     rates = [2j * reach]
     if valve.lattice.contacts:
         mu = np.asarray(as_bias(bias, len(valve.lattice.contacts))(jnp.asarray(t)))
-        decay = float(np.max(valve.poles.xi)) * np.asarray(valve.temperature) * (method != "etd")
-        rates += [-d + 1j * (reach + abs(float(valve.mu_bar) - m)) for d, m in zip(decay, mu, strict=True)]
-        rates.append(-float(np.max(valve.lattice.contact_matrix @ valve.lead_coupling)))
+        fastest = np.array([float(np.max(poles.xi)) for poles in lead_poles(valve)])
+        decay = fastest * np.asarray(valve.temperature) * (method != "etd")
+        shift = [float(np.max(np.abs(np.asarray(valve.mu_bar) - m))) for m in mu]
+        rates += [-d + 1j * (reach + s) for d, s in zip(decay, shift, strict=True)]
+        rates.append(-float(np.max(np.linalg.norm(np.asarray(broadening(valve)), 2, axis=(1, 2)))))
     return min(_longest_step(rate) for rate in rates)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Complex, Float
 from svjax.electrons.stationary import lyapunov
 from svjax.engine.arrays import Matrix, Scalar, Spins, known
 from svjax.model.hamiltonian import effective_hamiltonian
+from svjax.model.leads import leads
 from svjax.model.levels import BiasLike, constant_levels
 from svjax.model.valve import SpinValve, check_spins, prepare
 
@@ -47,10 +48,10 @@ def local_density_of_states(
     Computed as G^R Gamma G^A/(2 pi), which is the same and never negative.
     """
     valve, spins, energies = _prepare(valve, spins, energies)
-    width = jnp.concatenate([jnp.full(len(rows), g) for rows, g in _contacts(valve)])
+    width = jax.scipy.linalg.block_diag(*(lead.gamma for lead in leads(valve)))
 
     def one(columns):
-        return (jnp.abs(columns) ** 2 @ width).reshape(-1, 2) / (2 * jnp.pi)
+        return jnp.sum(columns @ width * columns.conj(), 1).real.reshape(-1, 2) / (2 * jnp.pi)
 
     return _over_energies(valve, spins, energies, one)
 
@@ -73,18 +74,18 @@ def landauer_current(valve: SpinValve, spins: ArrayLike, bias: BiasLike, *, lead
     enter.
     """
     valve, spins, _ = _prepare(valve, spins, 0.0)
-    leads = len(valve.lattice.contacts)
+    count = len(valve.lattice.contacts)
     mu = constant_levels(valve, bias)
     _check_leads(valve, lead)
     h_eff = effective_hamiltonian(valve, spins)
     total = jnp.zeros(())
-    for other in range(leads):
+    for other in range(count):
         if other == lead:
             continue
         gain = _occupied_transmission(valve, h_eff, mu, lead, other, lead)
         loss = _occupied_transmission(valve, h_eff, mu, lead, other, other)
         total = total + (gain - loss) / 2
-    return -total if leads == 2 and lead == 1 else total
+    return -total if count == 2 and lead == 1 else total
 
 
 def conductance(valve: SpinValve, spins: ArrayLike, level: ArrayLike = 0.0, *, lead: int = 0, other: int = 1) -> Scalar:
@@ -103,15 +104,12 @@ def _occupied_transmission(
     valve: SpinValve, h_eff: Matrix, mu: Array, lead: int, other: int, filled: int, order: int = 0
 ) -> Scalar:
     """int de/(2 pi) f(e - mu of lead ``filled``) Theta_{lead, other}(e), or its derivative of ``order`` in that mu."""
-    rows, coupling = zip(*_contacts(valve), strict=True)
-    source = jnp.zeros(h_eff.shape[0]).at[rows[other]].set(coupling[other])
-    half = (-1) ** order * 1j * _fermi_transform(h_eff, mu[filled], valve.temperature[filled], order) * source
+    electrodes = leads(valve)
+    rows, own = electrodes[other].rows, electrodes[lead]
+    source = jnp.zeros_like(h_eff).at[np.ix_(rows, rows)].set(electrodes[other].gamma)
+    half = (-1) ** order * 1j * _fermi_transform(h_eff, mu[filled], valve.temperature[filled], order) @ source
     occupied, _ = lyapunov(-1j * h_eff, half + half.conj().T)
-    return coupling[lead] * jnp.sum(jnp.diagonal(occupied)[rows[lead]].real)
-
-
-def _contacts(valve: SpinValve) -> list[tuple[np.ndarray, Array]]:
-    return [(rows, valve.lead_coupling[lead]) for lead, rows in enumerate(valve.lattice.contact_rows)]
+    return jnp.einsum("ab,ba->", own.gamma, occupied[np.ix_(own.rows, own.rows)]).real
 
 
 def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike) -> tuple[SpinValve, Spins, Array]:
@@ -126,23 +124,24 @@ def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike) -> tuple[S
 
 
 def _check_leads(valve: SpinValve, lead: int, other: int | None = None) -> None:
-    leads = len(valve.lattice.contacts)
+    count = len(valve.lattice.contacts)
     for name, value in {"lead": lead, "other": lead if other is None else other}.items():
-        if not 0 <= value < leads:
-            raise ValueError(f"Argument `{name}` must lie between 0 and {leads - 1}, but is {value}.")
+        if not 0 <= value < count:
+            raise ValueError(f"Argument `{name}` must lie between 0 and {count - 1}, but is {value}.")
 
 
 def _transmissions(valve: SpinValve, spins, energies, lead: int, other: int) -> Float[Array, "*energies 2"]:
     """Transmission into the up and down states of the lead ``other``."""
     valve, spins, energies = _prepare(valve, spins, energies)
     _check_leads(valve, lead, other)
-    contacts = _contacts(valve)
-    first = sum(len(rows) for rows, _ in contacts[:other])
-    (rows, gamma), (columns, other_gamma) = contacts[lead], contacts[other]
+    electrodes = leads(valve)
+    first = sum(len(one.rows) for one in electrodes[:other])
+    here, there = electrodes[lead], electrodes[other]
 
     def one(green):
-        between = green[rows, first : first + len(columns)]
-        return gamma * other_gamma * jnp.sum(jnp.abs(between) ** 2, 0).reshape(-1, 2).sum(0)
+        between = green[here.rows, first : first + len(there.rows)]
+        arriving = jnp.sum((between.conj().T @ here.gamma @ between) * there.gamma.T, 0)
+        return arriving.real.reshape(-1, 2).sum(0)
 
     return _over_energies(valve, spins, energies, one)
 

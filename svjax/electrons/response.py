@@ -4,11 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Inexact
+from jaxtyping import Array, Complex, Float
 
 from svjax.engine.arrays import Columns, Matrix, PerLead, Spins
-from svjax.model.equations import State, sum_over_poles
-from svjax.model.hamiltonian import PAULI, effective_field, effective_hamiltonian
+from svjax.model.equations import State
+from svjax.model.hamiltonian import effective_hamiltonian
+from svjax.model.leads import PAULI, column_values, leads, sum_over_poles
+from svjax.model.spins import coupling
 from svjax.model.valve import SpinValve
 
 
@@ -27,12 +29,6 @@ def eigenbasis(valve: SpinValve, spins: Spins) -> Eigenbasis:
     return Eigenbasis(levels, right, jnp.linalg.inv(right))
 
 
-def lead_poles(valve: SpinValve, mu: PerLead) -> tuple[Complex[Array, "leads poles"], Float[Array, "leads poles"]]:
-    """chi_lp = mu_l + i xi_p T_l and eta_p T_l, both (leads, poles)."""
-    temperature = valve.temperature[:, None]
-    return mu[:, None] + 1j * valve.poles.xi * temperature, valve.poles.eta * temperature
-
-
 def electrons_in(basis: Eigenbasis, valve: SpinValve, mu: PerLead) -> tuple[Matrix, Columns]:
     """rho and Pi of `stationary`, from the eigenbasis: one matrix product instead of a linear solve per pole.
 
@@ -41,13 +37,12 @@ def electrons_in(basis: Eigenbasis, valve: SpinValve, mu: PerLead) -> tuple[Matr
     g_l(w) = sum_p eta_p T_l / (w - chi_lp).
     """
     w, right, left = basis.levels, basis.right, basis.left
-    chi, weight = lead_poles(valve, mu)
     inner, blocks = jnp.zeros_like(right), []
-    for lead, rows in enumerate(valve.lattice.contact_rows):
-        terms = weight[lead] / (w[:, None] - chi[lead])
+    for number, lead in enumerate(leads(valve)):
+        terms = lead.weight / (w[:, None] - lead.chi(mu[number]))
         g = terms.sum(1)
-        source = valve.lead_coupling[lead] * left[:, rows]
-        inner += (source @ left[:, rows].conj().T) * (0.5 - g[:, None] - g.conj())
+        source = left[:, lead.rows] @ lead.gamma
+        inner += (source @ left[:, lead.rows].conj().T) * (0.5 - g[:, None] - g.conj())
         blocks.append(-right @ (terms[:, :, None] * source[:, None, :]).reshape(len(w), -1))
     rho = right @ (inner / (1j * (w[:, None] - w.conj()))) @ right.conj().T
     return (rho + rho.conj().T) / 2, jnp.concatenate(blocks, 1)
@@ -80,7 +75,7 @@ def _half_susceptibilities(basis: Eigenbasis, valve: SpinValve, rho: Matrix, mu:
     n_spins = len(valve.lattice.spin_sites)
     rows = (2 * valve.lattice.spin_sites[:, None] + np.arange(2)).ravel()
     at_spin, from_spin = right[rows].T, left[:, rows]
-    chi, weight = lead_poles(valve, mu)
+    electrodes = leads(valve)
     dim, size = at_spin.shape
     inner = at_spin.T @ left @ rho @ left.conj().T
     pairs = (-1j * inner.T[:, :, None] * at_spin.conj()[:, None, :]).reshape(dim, -1)
@@ -89,20 +84,21 @@ def _half_susceptibilities(basis: Eigenbasis, valve: SpinValve, rho: Matrix, mu:
     def one(rate):
         decay = 1 / (rate + 1j * (w[:, None] - w.conj()))
         total = (decay @ pairs).reshape(dim, size, size)
-        for lead, contact in enumerate(valve.lattice.contact_rows):
-            kernel = (1 / (w[:, None] - 1j * rate - chi[lead])) @ (weight[lead] / (w[:, None] - chi[lead])).T
-            columns = (left[:, contact, None] * at_spin[:, None, :]).reshape(dim, -1)
-            seen = (left[:, contact, None] * at_spin[:, None, :]).conj().reshape(dim, -1)
-            shape = (dim, len(contact), size)
+        for number, lead in enumerate(electrodes):
+            chi, contact = lead.chi(mu[number]), left[:, lead.rows]
+            kernel = (1 / (w[:, None] - 1j * rate - chi)) @ (lead.weight / (w[:, None] - chi)).T
+            columns = ((contact @ lead.gamma)[:, :, None] * at_spin[:, None, :]).reshape(dim, -1)
+            seen = (contact[:, :, None] * at_spin[:, None, :]).conj().reshape(dim, -1)
+            shape = (dim, len(lead.rows), size)
             driven, seen = (kernel @ columns).reshape(shape), (decay @ seen).reshape(shape)
-            total += valve.lead_coupling[lead] * (jnp.swapaxes(driven, 1, 2) @ seen)
+            total += jnp.swapaxes(driven, 1, 2) @ seen
         change = jnp.einsum(
             "aju,aks,aktjv->jkusvt",
             at_spin.reshape(dim, n_spins, 2),
             from_spin.reshape(dim, n_spins, 2),
             total.reshape(dim, n_spins, 2, n_spins, 2),
         )
-        return valve.j_sd / 4 * jnp.einsum("bvu,jkusvt,ast->jbka", pauli, change, pauli)
+        return jnp.einsum("k,bvu,jkusvt,ast->jbka", coupling(valve) / 4, pauli, change, pauli)
 
     return jax.lax.map(one, rates)
 
@@ -119,52 +115,23 @@ def spin_response(
     w, right, left = basis.levels, basis.right, basis.left
     rows = (2 * valve.lattice.spin_sites[:, None] + np.arange(2)).ravel()
     pauli = jnp.array(PAULI, right.dtype)
-    chi, weight = lead_poles(valve, mu)
     inner = left @ rho @ left.conj().T
 
     def half(rate, direction):
-        blocks = valve.j_sd / 2 * jnp.einsum("ka,ast->kst", direction, pauli)
+        blocks = jnp.einsum("k,ka,ast->kst", coupling(valve) / 2, direction, pauli)
         at_spin = right[rows].reshape(-1, 2, len(w))
         h = left[:, rows] @ jnp.einsum("kst,ktc->ksc", blocks, at_spin).reshape(-1, len(w))
         total = -1j * h @ inner
-        for lead, contact in enumerate(valve.lattice.contact_rows):
-            kernel = (1 / (w[:, None] - 1j * rate - chi[lead])) @ (weight[lead] / (w[:, None] - chi[lead])).T
-            driven = (kernel * h) @ left[:, contact]
-            total += valve.lead_coupling[lead] * driven @ left[:, contact].conj().T
+        for number, lead in enumerate(leads(valve)):
+            chi, contact = lead.chi(mu[number]), left[:, lead.rows]
+            kernel = (1 / (w[:, None] - 1j * rate - chi)) @ (lead.weight / (w[:, None] - chi)).T
+            total += (kernel * h) @ contact @ lead.gamma @ contact.conj().T
         return total / (rate + 1j * (w[:, None] - w.conj()))
 
     change = half(rate, direction) + half(rate.conj(), direction.conj()).conj().T
     at_spin = right[rows].reshape(-1, 2, len(w))
     seen = (right[rows] @ change).reshape(-1, 2, len(w))
     return jnp.einsum("ast,ktb,ksb->ka", pauli, seen, at_spin.conj()) / 2
-
-
-def tangents(spins: Spins) -> Float[Array, "spins 2 3"]:
-    """Two unit vectors e1, e2 for each spin with e1 x e2 = S."""
-    least = jax.nn.one_hot(jnp.argmin(jnp.abs(spins), -1), 3, dtype=spins.dtype)
-    e1 = jnp.cross(spins, least)
-    e1 = e1 / jnp.linalg.norm(e1, axis=-1, keepdims=True)
-    return jnp.stack([e1, jnp.cross(spins, e1)], 1)
-
-
-def stiffness(valve: SpinValve, spins: Spins, field: Spins, response: Array) -> Inexact[Array, "angles angles"]:
-    """How the field across each spin answers to turns of all spins, e_i.dB/dS.e_j - S.B, (2N_S, 2N_S).
-
-    ``field`` is B at the state and ``response`` one (N_S, 3, N_S, 3) `susceptibility`. Negative definite where the
-    spins sit in a minimum of an energy.
-    """
-    axes = tangents(spins)
-    bare = jax.jacfwd(lambda s: effective_field(valve, s, jnp.zeros_like(s)))(spins)
-    total = jnp.einsum("jxb,jbka,kya->jxky", axes, bare - valve.j_sd * response, axes)
-    angles = axes.shape[0] * 2
-    along = jnp.repeat(jnp.sum(spins * field, -1), 2)
-    return total.reshape(angles, angles) - jnp.diag(along)
-
-
-def turn_rate(stiffness: Array) -> Array:
-    """M(lambda) of lambda v = M(lambda) v from `stiffness`: dS/dt = S x B turns the answer of the field by S x."""
-    pairs = stiffness.reshape(-1, 2, stiffness.shape[-1])
-    return jnp.stack([-pairs[:, 1], pairs[:, 0]], 1).reshape(stiffness.shape)
 
 
 def differentiable_spin_response(
@@ -180,14 +147,13 @@ def differentiable_spin_response(
     Derivatives in valve, state, mu and lambda solve the same equations; ``basis`` is but a means of solving them.
     """
     w, right, left = basis.levels, basis.right, basis.left
-    lattice, leads = valve.lattice, range(len(valve.lattice.contacts))
+    lattice = valve.lattice
     h_eff = effective_hamiltonian(valve, state.spins)
     up = 2 * lattice.spin_sites
     rows, cols = up[:, None, None] + np.arange(2)[:, None], up[:, None, None] + np.arange(2)
-    blocks = jnp.einsum("ka,ast->kst", direction, jnp.array(PAULI, right.dtype))
-    h = jnp.zeros_like(right).at[rows, cols].set(valve.j_sd / 2 * blocks)
-    sizes = [len(contact) for contact in lattice.contact_rows]
-    chi = jnp.concatenate([jnp.repeat(lead_poles(valve, mu)[0][lead], sizes[lead]) for lead in leads])
+    blocks = jnp.einsum("k,ka,ast->kst", coupling(valve) / 2, direction, jnp.array(PAULI, right.dtype))
+    h = jnp.zeros_like(right).at[rows, cols].set(blocks)
+    chi, _ = column_values(valve, mu)
 
     def inflow(rate, h):
         shifts = rate + 1j * (w[:, None] - chi)
@@ -198,7 +164,7 @@ def differentiable_spin_response(
             lambda _, b: left.T @ ((right.T @ b) / jax.lax.stop_gradient(shifts)),
         )
         contacts = np.concatenate(lattice.contact_rows)
-        return jnp.zeros_like(right).at[:, contacts].add(jnp.concatenate(sum_over_poles(lattice, x), 1))
+        return jnp.zeros_like(right).at[:, contacts].add(jnp.concatenate(sum_over_poles(valve, x), 1))
 
     source = -1j * (h @ state.rho - state.rho @ h)
     source = source + inflow(rate, h) + inflow(rate.conj(), h.conj().T).conj().T

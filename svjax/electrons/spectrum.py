@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, Int
 
 from svjax.engine.arrays import Numbers, Scalar, Spins, real_array
 from svjax.model.equations import State
-from svjax.model.hamiltonian import PAULI, hamiltonian
+from svjax.model.hamiltonian import hamiltonian
+from svjax.model.leads import PAULI
 from svjax.model.observables import magnetization
 from svjax.model.valve import SpinValve, check_spins, prepare
 

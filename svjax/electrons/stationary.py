@@ -9,8 +9,9 @@ from jaxtyping import Array, Bool
 from scipy.special import digamma
 
 from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins, known
-from svjax.model.equations import State, sum_over_poles
+from svjax.model.equations import State
 from svjax.model.hamiltonian import effective_hamiltonian, hamiltonian
+from svjax.model.leads import broadening, check_mu, leads, sum_over_poles
 from svjax.model.valve import SpinValve, check_spins, prepare
 
 
@@ -55,45 +56,32 @@ def stationary(
     return state
 
 
-def check_mu(valve: SpinValve, mu: Numbers | None) -> PerLead:
-    """The leads' chemical potentials as an array of shape (leads,), zero if None; raises if that is not possible."""
-    leads = len(valve.lattice.contacts)
-    mu = jnp.zeros(leads) if mu is None else jnp.asarray(mu)
-    if mu.shape != (leads,):
-        raise ValueError(f"Argument `mu` must give one level for each of the {leads} leads, but has shape {mu.shape}.")
-    if known(mu) and not np.all(np.isfinite(mu)):
-        raise ValueError(f"Argument `mu` must be finite, but is {np.asarray(mu)}.")
-    return mu.astype(valve.j_sd.dtype)
-
-
 @jax.jit
 def stationary_state(valve: SpinValve, spins: Spins, mu: PerLead) -> tuple[State, Bool[Array, ""]]:
     """`stationary` with leads for checked arguments, and whether rho is unique."""
-    lattice = valve.lattice
+    lattice, n = valve.lattice, valve.lattice.n_sites
     h_eff = effective_hamiltonian(valve, spins)
     pi = stationary_pi(valve, h_eff, mu)
     inflow = jnp.zeros_like(h_eff).at[:, np.concatenate(lattice.contact_rows)]
-    half = inflow.add(jnp.concatenate(sum_over_poles(lattice, pi), 1))
-    half = half + jnp.diag(jnp.repeat(lattice.contact_matrix @ valve.lead_coupling, 2) / 4)
+    half = inflow.add(jnp.concatenate(sum_over_poles(valve, pi), 1))
+    on_site = np.eye(n, dtype=bool)[:, None, :, None]
+    half = half + jnp.where(on_site, broadening(valve)[:, :, None, :] / 4, 0).reshape(half.shape)
     rho, unique = lyapunov(-1j * h_eff, half + half.conj().T)
     return State(rho, pi, spins), unique
 
 
 def stationary_pi(valve: SpinValve, h_eff: Matrix, mu: PerLead) -> Columns:
     """Pi_lp = -(eta_p/beta_l) (H_eff - chi_lp)^-1 Gamma_l in its stored columns, one linear solve per lead and pole."""
-    lattice, poles = valve.lattice, valve.poles
-    identity = jnp.eye(lattice.dim, dtype=h_eff.dtype)
+    identity = jnp.eye(valve.lattice.dim, dtype=h_eff.dtype)
     blocks = []
-    for lead, rows in enumerate(lattice.contact_rows):
+    for number, lead in enumerate(leads(valve)):
 
-        def one_pole(pole, lead=lead, rows=rows):
-            xi, eta = pole
-            chi = mu[lead] + 1j * xi * valve.temperature[lead]
-            weight = -eta * valve.temperature[lead] * valve.lead_coupling[lead]
-            return jnp.linalg.solve(h_eff - chi * identity, weight * identity[:, rows])
+        def one_pole(pole, lead=lead):
+            chi, weight = pole
+            return jnp.linalg.solve(h_eff - chi * identity, -weight * identity[:, lead.rows] @ lead.gamma)
 
-        solved = jax.lax.map(one_pole, (poles.xi, poles.eta))
-        blocks.append(jnp.moveaxis(solved, 0, 1).reshape(lattice.dim, -1))
+        solved = jax.lax.map(one_pole, (lead.chi(mu[number]), lead.weight))
+        blocks.append(jnp.moveaxis(solved, 0, 1).reshape(valve.lattice.dim, -1))
     return jnp.concatenate(blocks, 1)
 
 
@@ -201,12 +189,12 @@ def exact_density_matrix(valve: SpinValve, spins: Numbers, mu: Numbers | None = 
     """
     valve = prepare(valve)
     mu = np.asarray(check_mu(valve, mu))
-    temperature, coupling = np.asarray(valve.temperature), np.asarray(valve.lead_coupling)
     w, v = np.linalg.eig(np.asarray(effective_hamiltonian(valve, jnp.asarray(spins))))
     inverse = np.linalg.inv(v)
     inner = np.zeros_like(v)
-    for lead, rows in enumerate(valve.lattice.contact_rows):
-        overlap = coupling[lead] * inverse[:, rows] @ inverse[:, rows].conj().T
-        g = (digamma(0.5 + 0.5j * (w - mu[lead]) / (np.pi * temperature[lead])) - 0.5j * np.pi) / (2 * np.pi)
+    for number, lead in enumerate(leads(valve)):
+        overlap = inverse[:, lead.rows] @ np.asarray(lead.gamma) @ inverse[:, lead.rows].conj().T
+        x = 0.5j * (w - mu[number]) / (np.pi * float(lead.temperature))
+        g = (digamma(0.5 + x) - 0.5j * np.pi) / (2 * np.pi)
         inner += overlap * (g[:, None] - g.conj()) / (w[:, None] - w.conj())
     return v @ inner @ v.conj().T

@@ -19,7 +19,8 @@ from svjax.electrons.stationary import isolated_density_matrix, stationary
 from svjax.engine.arrays import Matrix, Numbers, Scalar, Spins, Vector, known
 from svjax.macrospin.precession_fit import MacrospinFit, fit_macrospin
 from svjax.model.equations import State, local_spin_density
-from svjax.model.hamiltonian import PAULI, hamiltonian
+from svjax.model.hamiltonian import hamiltonian
+from svjax.model.leads import PAULI
 from svjax.model.observables import magnetization
 from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
 

@@ -4,11 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex
+from jaxtyping import Array
 
 from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins
-from svjax.model.hamiltonian import apply_effective, effective_field, local_blocks
-from svjax.model.lattice import Lattice
+from svjax.model.hamiltonian import apply_effective, local_blocks
+from svjax.model.leads import broadening, check_mu, column_values, stored_columns, sum_over_poles
+from svjax.model.spins import effective_field, torque
 from svjax.model.valve import SpinValve, prepare
 
 
@@ -26,28 +27,6 @@ class State(eqx.Module):
     spins: Spins
 
 
-def column_leads(lattice: Lattice, n_poles: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each stored column of Pi its lead, its pole and the row of its contact spinor."""
-    lead, pole, row = [], [], []
-    for number, rows in enumerate(lattice.contact_rows):
-        lead.append(np.full(n_poles * len(rows), number))
-        pole.append(np.repeat(np.arange(n_poles), len(rows)))
-        row.append(np.tile(rows, n_poles))
-    whole = lambda parts: np.concatenate([*parts, np.array([], int)]).astype(int)
-    return whole(lead), whole(pole), whole(row)
-
-
-def sum_over_poles(lattice: Lattice, pi: Columns) -> list[Complex[Array, "dim contact"]]:
-    """Per lead, sum_p Pi_lp in the columns of the lead's contact spinors."""
-    sizes = np.array([len(rows) for rows in lattice.contact_rows])
-    n_poles = pi.shape[1] // max(sizes.sum(), 1)
-    parts = np.split(np.arange(pi.shape[1]), np.cumsum(sizes * n_poles)[:-1]) if len(sizes) else []
-    return [
-        jnp.sum(pi[:, part[0] : part[-1] + 1].reshape(lattice.dim, n_poles, size), 1)
-        for part, size in zip(parts, sizes, strict=True)
-    ]
-
-
 def rho_derivative(valve: SpinValve, blocks: Array, state: State, taken: Array | None = None) -> Matrix:
     """Eqs. (4), (8): d rho/dt = -i (H_eff rho - rho H_eff^+) + Gamma/2 + sum_lp (Pi_lp + Pi_lp^+); (3) without leads.
 
@@ -57,7 +36,7 @@ def rho_derivative(valve: SpinValve, blocks: Array, state: State, taken: Array |
     columns, for the adjoint, at twice the cost of the whole step for a long chain. ``taken`` is the condition, true but
     not known to the compiler: in a loop one that depends on the time, since a valve may be a constant there.
     """
-    lattice = valve.lattice
+    lattice, n = valve.lattice, valve.lattice.n_sites
     half = jax.lax.cond(
         jnp.isfinite(valve.hopping) if taken is None else taken,
         lambda rho: -1j * apply_effective(valve, blocks, rho),
@@ -66,19 +45,17 @@ def rho_derivative(valve: SpinValve, blocks: Array, state: State, taken: Array |
     )
     if lattice.contacts:
         rows = np.concatenate(lattice.contact_rows)
-        half = half.at[:, rows].add(jnp.concatenate(sum_over_poles(lattice, state.pi), 1))
-        width = jnp.repeat(lattice.contact_matrix @ valve.lead_coupling, 2)
-        half = half + jnp.where(np.eye(lattice.dim, dtype=bool), width / 4, 0)
+        half = half.at[:, rows].add(jnp.concatenate(sum_over_poles(valve, state.pi), 1))
+        on_site = np.eye(n, dtype=bool)[:, None, :, None]
+        half = half + jnp.where(on_site, broadening(valve)[:, :, None, :] / 4, 0).reshape(half.shape)
     return half + half.conj().T
 
 
 def pi_derivative(valve: SpinValve, blocks: Array, state: State, mu: PerLead) -> Columns:
     """Eq. (9): d Pi_lp/dt = -i (eta_p/beta_l) Gamma_l - i (H_eff - chi_lp) Pi_lp, chi_lp = mu_l + i xi_p/beta_l."""
-    lattice, poles = valve.lattice, valve.poles
-    lead, pole, row = column_leads(lattice, len(poles.xi))
-    chi = mu[lead] + 1j * poles.xi[pole] * valve.temperature[lead]
-    source = -1j * poles.eta[pole] * valve.temperature[lead] * valve.lead_coupling[lead]
-    inflow = jnp.where(np.arange(lattice.dim)[:, None] == row, source, 0)
+    chi, source = column_values(valve, mu)
+    own = np.arange(valve.lattice.n_sites)[:, None, None] == stored_columns(valve).site
+    inflow = jnp.where(own, source, 0).reshape(state.pi.shape)
     return inflow - 1j * (apply_effective(valve, blocks, state.pi) - chi * state.pi)
 
 
@@ -90,9 +67,8 @@ def local_spin_density(valve: SpinValve, rho: Matrix) -> Spins:
 
 
 def spins_derivative(valve: SpinValve, state: State) -> Spins:
-    """Eq. (10): dS_j/dt = S_j x B_j, with the field of `effective_field`."""
-    spin_density = local_spin_density(valve, state.rho)
-    return jnp.cross(state.spins, effective_field(valve, state.spins, spin_density))
+    """Eq. (10): dS_j/dt = S_j x B_j, with the field of `effective_field`, and damped where the valve says so."""
+    return torque(valve, state.spins, effective_field(valve, state.spins, local_spin_density(valve, state.rho)))
 
 
 def coupled_derivative(valve: SpinValve, state: State, mu: PerLead, taken: Array | None = None) -> State:
@@ -109,5 +85,14 @@ def time_derivative(valve: SpinValve, state: State, mu: Numbers | None = None) -
     ``mu`` holds the chemical potential of each lead (0 if None). ``state.rho`` is taken to be Hermitian.
     """
     valve = prepare(valve)
-    mu = jnp.zeros(len(valve.lattice.contacts)) if mu is None else jnp.asarray(mu)
-    return coupled_derivative(valve, state, mu.astype(valve.j_sd.dtype))
+    check_state(valve, state)
+    return coupled_derivative(valve, state, check_mu(valve, mu))
+
+
+def check_state(valve: SpinValve, state: State) -> None:
+    """Raise ValueError for a state of other sites, spins, leads or poles than the valve has."""
+    lattice, columns = valve.lattice, len(stored_columns(valve).lead)
+    wanted = {"rho": (lattice.dim,) * 2, "pi": (lattice.dim, columns), "spins": (len(lattice.spin_sites), 3)}
+    for name, shape in wanted.items():
+        if (has := jnp.shape(getattr(state, name))) != shape:
+            raise ValueError(f"Argument `state` must be of this valve, with `{name}` of shape {shape}, but has {has}.")

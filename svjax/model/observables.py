@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from svjax.engine.arrays import Scalar, Spins, Vector
-from svjax.model.equations import State, local_spin_density, rho_derivative, sum_over_poles
-from svjax.model.hamiltonian import PAULI, hamiltonian, local_blocks, spin_energy
+from svjax.model.equations import State, local_spin_density, rho_derivative
+from svjax.model.hamiltonian import bond_matrices, hamiltonian, local_blocks
+from svjax.model.leads import PAULI, leads, sum_over_poles
+from svjax.model.spins import spin_energy
 from svjax.model.valve import SpinValve, canonical
 
 
@@ -67,15 +69,40 @@ def interface_currents(valve: SpinValve, state: State, monolayer: int | None = N
     """Eqs. (13), (14): charge and (3,) spin current from the spacer into the free layer (layer 1).
 
     With ``monolayer`` = m, the currents from monolayer m to m + 1 instead. The charge current is half the particle
-    current, as in `charge_current`; the spin current is in units of sigma/2 per unit time.
+    current, as in `charge_current`; the spin current is in units of sigma/2 per unit time, and where spin-orbit
+    coupling turns the spin on its way it is what arrives on the far side.
     """
     valve = canonical(valve)
-    bonds = valve.lattice.interface(monolayer)
-    i, j = (np.array([bond[k] for bond in bonds], dtype=int) for k in (0, 1))
-    amplitude = -valve.hopping * jnp.array([bond[2] for bond in bonds], state.rho.dtype)
-    n = valve.lattice.n_sites
-    flow = amplitude[:, None, None] * state.rho.reshape(n, 2, n, 2)[j, :, i, :]
-    return -jnp.einsum("css->", flow).imag, -_spin_trace(flow).imag.sum(0)
+    bonds, sign = valve.lattice.interface(monolayer)
+    flow = _bond_flow(valve, state, bonds, sign > 0)
+    return jnp.einsum("bss->", flow).imag, _spin_trace(flow).imag.sum(0)
+
+
+def bond_currents(valve: SpinValve, state: State) -> Float[Array, "bonds"]:
+    """Particle current dN/dt through each bond (i, j) from i to j, (bonds,), in hopping/hbar, in the order of
+    ``valve.lattice.bonds``: 2 Im Tr(H_ji rho_ij).
+
+    In a steady state the currents into a site add up to zero, with those of the leads (2 Re Tr Pi_l) on their contacts.
+    """
+    return 2 * jnp.einsum("bss->b", _bond_flow(canonical(valve), state)).imag
+
+
+def bond_spin_currents(valve: SpinValve, state: State) -> Float[Array, "bonds 3"]:
+    """Spin current through each bond (i, j), (bonds, 3), in hopping: spin sigma/2 that arrives at j per unit time."""
+    return _spin_trace(_bond_flow(canonical(valve), state)).imag
+
+
+def _bond_flow(
+    valve: SpinValve, state: State, bonds: np.ndarray | None = None, forward: np.ndarray | None = None
+) -> Complex[Array, "bonds 2 2"]:
+    """H_ji rho_ij of each bond (i, j), whose imaginary part brings j particles (twice the trace) and spin; the other
+    way round, H_ij rho_ji, where not ``forward``."""
+    which = np.arange(len(valve.lattice.bonds)) if bonds is None else bonds
+    along = np.ones(len(which), bool) if forward is None else forward
+    i, j = np.where(along, valve.lattice.bond_array[which].T, valve.lattice.bond_array[which].T[::-1])
+    n, blocks = valve.lattice.n_sites, bond_matrices(valve)[which]
+    into = jnp.where(along[:, None, None], jnp.swapaxes(blocks.conj(), 1, 2), blocks)
+    return into @ state.rho.reshape(n, 2, n, 2)[i, :, j, :]
 
 
 def current_driven_torque(valve: SpinValve, state: State, equilibrium: State) -> Vector:
@@ -119,6 +146,8 @@ OBSERVABLES: dict[str, Callable[[SpinValve, State], Any]] = {
     "spin_current": lambda valve, state: _of_leads(spin_current, valve, state),
     "interface_charge_current": lambda valve, state: interface_currents(valve, state)[0],
     "interface_spin_current": lambda valve, state: interface_currents(valve, state)[1],
+    "bond_current": bond_currents,
+    "bond_spin_current": bond_spin_currents,
     "spins": lambda valve, state: state.spins,
     "spin_density": spin_density,
     "site_charge": site_charge,
@@ -151,9 +180,9 @@ class Observables:
 
 def default_names(valve: SpinValve) -> tuple[str, ...]:
     """The names of `default_observables`."""
-    leads, two_layers = len(valve.lattice.contacts) > 0, len(valve.lattice.layers) == 2
+    has_leads, two_layers = len(valve.lattice.contacts) > 0, len(valve.lattice.layers) == 2
     at_interface = ("interface_charge_current", "interface_spin_current") if two_layers else ()
-    return ("magnetization", *(("charge_current", "spin_current") if leads else ()), *at_interface)
+    return ("magnetization", *(("charge_current", "spin_current") if has_leads else ()), *at_interface)
 
 
 def default_observables(valve: SpinValve, state: State) -> dict[str, Array]:
@@ -174,14 +203,12 @@ def _sign(valve: SpinValve, lead: int) -> int:
 def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "contact 2 2"]:
     """The 2x2 blocks of Pi_l = (1 - 2 rho) Gamma_l/4 + sum_p Pi_lp, Eq. (8), on the lead's contact sites."""
     valve = canonical(valve)
-    leads = len(valve.lattice.contacts)
-    if not 0 <= lead < leads:
-        raise ValueError(f"Argument `lead` must lie between 0 and {leads - 1}, but is {lead}.")
-    rows = valve.lattice.contact_rows[lead]
-    local = (
-        (jnp.eye(len(rows), dtype=state.rho.dtype) - 2 * state.rho[np.ix_(rows, rows)]) * valve.lead_coupling[lead] / 4
-    )
-    local = local + sum_over_poles(valve.lattice, state.pi)[lead][rows]
+    count = len(valve.lattice.contacts)
+    if not 0 <= lead < count:
+        raise ValueError(f"Argument `lead` must lie between 0 and {count - 1}, but is {lead}.")
+    rows, own = valve.lattice.contact_rows[lead], leads(valve)[lead]
+    local = (jnp.eye(len(rows), dtype=state.rho.dtype) - 2 * state.rho[np.ix_(rows, rows)]) @ own.gamma / 4
+    local = local + sum_over_poles(valve, state.pi)[lead][rows]
     sites = np.arange(len(rows) // 2)
     return local.reshape(len(sites), 2, len(sites), 2)[sites, :, sites, :]
 

@@ -10,20 +10,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from svjax.engine.arrays import Numbers
+from svjax.engine.arrays import Numbers, real_array
 from svjax.model.bias import Bias
-from svjax.model.valve import SpinValve, prepare
+from svjax.model.valve import QUANTITIES, SpinValve, prepare
 
-SYMBOLS = {
-    "hopping": ("gamma", "hopping"),
-    "mu_bar": ("mu_bar", "hopping"),
-    "j_sd": ("J_sd", "hopping"),
-    "j_ex": ("J_ex", "hopping"),
-    "anisotropy": ("K", "hopping"),
-    "easy_axes": ("easy axis", "1"),
-    "field": ("B", "hopping"),
-    "lead_coupling": ("Gamma", "hopping"),
-    "temperature": ("T", "hopping/k_B"),
+SYMBOLS = {name: (kind.symbol, kind.unit) for name, kind in QUANTITIES.items()} | {
     "voltage": ("V", "hopping/e"),
     "voltages": ("V", "hopping/e"),
     "times": ("t", "hbar/hopping"),
@@ -49,7 +40,7 @@ def get_parameter(valve: eqx.Module, bias: Bias, name: str) -> Array:
     they are for instance ``"voltage"`` or ``"amplitude[0]"``. Raises ValueError, with the nearest name, for any other.
     """
     field, index = _split(valve, bias, name)
-    return _leaf(valve, bias, field)[index]
+    return _leaf(valve, bias, field, len(index))[index]
 
 
 def set_parameters(valve: Model, bias: Bias, values: Mapping[str, Numbers]) -> tuple[Model, Bias]:
@@ -59,23 +50,37 @@ def set_parameters(valve: Model, bias: Bias, values: Mapping[str, Numbers]) -> t
     """
     for name, value in values.items():
         field, index = _split(valve, bias, name)
-        leaf = _leaf(valve, bias, field)
-        leaf = leaf.at[index].set(jnp.asarray(value, leaf.dtype))
+        leaf = _leaf(valve, bias, field, len(index))
+        leaf = leaf.at[index].set(real_array(value, name).astype(leaf.dtype))
         if hasattr(valve, field):
-            valve = eqx.tree_at(lambda v, field=field: getattr(v, field), valve, leaf)
+            valve = _with_leaf(valve, field, leaf)
         else:
-            bias = eqx.tree_at(lambda b, field=field: getattr(b, field), bias, leaf)
+            bias = _with_leaf(bias, field, leaf)
     if any(name.strip().startswith("easy_axes") for name in values):
         axes: Any = getattr(valve, "easy_axes")  # noqa: B009
-        unit = axes / jnp.linalg.norm(axes, axis=-1, keepdims=True)
-        valve = eqx.tree_at(lambda v: v.easy_axes, valve, unit)
+        valve = _with_leaf(valve, "easy_axes", axes / jnp.linalg.norm(axes, axis=-1, keepdims=True))
     return valve, bias
+
+
+def _with_leaf(module: Any, field: str, leaf: Array) -> Any:
+    return eqx.tree_at(lambda m: getattr(m, field), module, leaf, is_leaf=lambda x: x is None)
 
 
 def parameter_names(valve: eqx.Module, bias: Bias) -> list[str]:
     """The fields that `get_parameter` and `set_parameters` know, those of the valve first."""
-    modules = [valve, bias] if isinstance(bias, eqx.Module) else [valve]
-    return [name for module in modules for name, value in vars(_whole(module)).items() if eqx.is_array_like(value)]
+    found = [name for name in QUANTITIES if _possible(valve, name)] if isinstance(valve, SpinValve) else []
+    modules = [bias] if isinstance(valve, SpinValve) else [valve, bias]
+    for module in modules:
+        if isinstance(module, eqx.Module):
+            found += [name for name, value in vars(module).items() if eqx.is_array_like(value)]
+    return found
+
+
+def _possible(valve: SpinValve, name: str) -> bool:
+    """Whether a valve has a parameter, or could have it: there is no winding in a lattice without places."""
+    lattice = valve.lattice
+    needs = {"rashba": bool(lattice.positions), "flux": bool(lattice.positions or lattice.windings)}
+    return needs.get(name, True) and (name != "spin_bonds" or bool(lattice.spin_bonds))
 
 
 def entry(known: Mapping[str, Array], name: str, what: str, of: str) -> Array:
@@ -87,17 +92,26 @@ def entry(known: Mapping[str, Array], name: str, what: str, of: str) -> Array:
     return known[field][index]
 
 
-def _whole(module: eqx.Module) -> eqx.Module:
-    return prepare(module) if isinstance(module, SpinValve) else module
-
-
-def _leaf(valve: eqx.Module, bias: Bias, field: str) -> Array:
-    return jnp.asarray(getattr(_whole(valve) if hasattr(valve, field) else bias, field))
+def _leaf(valve: eqx.Module, bias: Bias, field: str, entries: int = 0) -> Array:
+    """The array of a field. One number for all becomes one per layer, spin or site where an entry is meant, and a
+    parameter that the valve does not have what it stands for."""
+    if not isinstance(valve, SpinValve) or field not in QUANTITIES:
+        return jnp.asarray(getattr(valve if hasattr(valve, field) else bias, field))
+    kind, valve = QUANTITIES[field], prepare(valve)
+    value = getattr(valve, field)
+    if value is None:
+        value = kind.array(field, kind.absent, valve.lattice.sizes, valve.dtype)
+    for shape in kind.shapes:
+        lengths = tuple(valve.lattice.sizes[part] if isinstance(part, str) else part for part in shape)
+        if value.ndim < entries == len(shape):
+            return jnp.broadcast_to(value, lengths)
+    return value
 
 
 def _split(valve: eqx.Module, bias: Bias, name: str) -> tuple[str, tuple[int, ...]]:
     """The field and the index that ``name`` stands for."""
-    shape = lambda field: _leaf(valve, bias, field).shape
+    entries = name.count(",") + 1 if "[" in name else 0
+    shape = lambda field: _leaf(valve, bias, field, entries).shape
     return _located(parameter_names(valve, bias), shape, name, "Parameter", "the valve or the bias")
 
 

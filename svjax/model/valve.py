@@ -1,119 +1,184 @@
 """The spin valve: its lattice and every physical parameter of Eqs. (1), (2) and (6), each a differentiable leaf."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, DTypeLike, Float
+from jaxtyping import Array, Float, Inexact
 
-from svjax.engine.arrays import Numbers, PerLayer, PerLead, Scalar, Spins, Vector, known, real_array
-from svjax.model.lattice import Lattice, square
+from svjax.engine.arrays import Numbers, PerLead, Scalar, Spins, real_array
+from svjax.model import geometries
+from svjax.model.builder import builder, finish_builders
+from svjax.model.lattice import Lattice
 from svjax.model.poles import Poles, pade_poles
+from svjax.model.quantities import holds, quantities, quantity, shown
 
 _EASY_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
 
 class SpinValve(eqx.Module):
-    """Electrons on a lattice, classical spins on some of its sites, and leads in the wide-band limit.
+    """Electrons on a lattice, classical spins on some of its sites, and leads.
 
-    Build one with `SpinValve.square`, `SpinValve.chain` or `SpinValve.from_bonds`. The fields are the parameters of
+    Build one with `SpinValve.square`, `SpinValve.chain`, `SpinValve.from_bonds` and the others. The fields are the
+    parameters of
 
-        H   = -hopping sum_<ij> (c_i^+ c_j + h.c.) + mu_bar sum_j c_j^+ c_j + (j_sd/2) sum_j c_j^+ sigma.S_j c_j,
-        H_C = j_ex sum_<ij> S_i.S_j - field.S - anisotropy_l (S.easy_axis_l)^2 + j_sd s.S,
+        H   = -hopping sum_<ij> (c_i^+ A_ij c_j + h.c.) + sum_j c_j^+ [mu_bar_j + (j_sd_j/2) sigma.S_j] c_j,
+        A_ij = [bonds_ij - i (rashba/hopping) (z x d_ij).sigma] e^(i flux w_ij),
+        H_C = j_ex sum_<ij> S_i.S_j + sum_<ij> S_i.spin_bonds_ij.S_j - sum_j field_j.S_j
+              - sum_j anisotropy_j (S_j.easy_axis_j)^2 + sum_j j_sd_j s_j.S_j,
+        dS_j/dt = S_j x (B_j + b_j) - damping_j S_j x dS_j/dt,
 
-    and of the leads, ``lead_coupling`` Gamma_l on their contact sites and ``temperature`` T_l, with the Fermi function
-    expanded in ``poles``. ``mu_bar`` shifts the electrons' levels; j_ex joins neighbouring spins of one layer. Energies
-    are in units of a reference hopping gamma, |S_j| = 1. A field replaced by ``eqx.tree_at`` may be a plain number.
+    and of the leads, whose coupling on their contact sites is Gamma_l (1 + p_l.sigma), with the Fermi function expanded
+    in ``poles``. The first j_ex joins neighbouring spins of one layer. Energies are in units of a reference hopping
+    gamma, |S_j| = 1. A field replaced by ``eqx.tree_at`` may be a plain number.
     """
 
     lattice: Lattice = eqx.field(static=True)
-    hopping: Scalar
-    mu_bar: Scalar
-    j_sd: Scalar
-    j_ex: Scalar
-    anisotropy: PerLayer
-    easy_axes: Float[Array, "layers 3"]
-    field: Vector
-    lead_coupling: PerLead
-    temperature: PerLead
-    poles: Poles
+    hopping: Scalar = quantity("gamma", "hopping", "Hopping between neighbouring sites", default=1.0)
+    bonds: Inexact[Array, "bonds *spinor"] | None = quantity(
+        "A",
+        "1",
+        "Amplitudes of the bonds, H_ij = -hopping A_ij, a number or a 2x2 matrix each; all 1 if absent",
+        shapes=(("bonds",), ("bonds", 2, 2)),
+        absent=1.0,
+        complex=True,
+    )
+    rashba: Scalar | None = quantity(
+        "lambda", "hopping", "Rashba spin-orbit coupling, A_ij = 1 - i (lambda/gamma) (z x d_ij).sigma", absent=0.0
+    )
+    flux: Scalar | None = quantity(
+        "phi", "hbar/e", "Magnetic flux through a ring, or through a unit of area of other lattices", absent=0.0
+    )
+    mu_bar: Float[Array, "*sites"] = quantity(
+        "mu_bar", "hopping", "Shift of the levels of all sites, or of each", shapes=((), ("sites",)), default=0.0
+    )
+    j_sd: Float[Array, "*spins"] = quantity(
+        "J_sd",
+        "hopping",
+        "Coupling of electrons and spins",
+        shapes=((), ("layers",), ("spins",)),
+        default=0.0,
+    )
+    j_ex: Scalar = quantity(
+        "J_ex", "hopping", "Exchange of neighbouring spins of a layer; negative is ferromagnetic", default=-1.0
+    )
+    spin_bonds: Float[Array, "spin_bonds *matrix"] | None = quantity(
+        "J",
+        "hopping",
+        "Exchange S_i.J.S_j along each of the lattice's spin bonds, a number or a 3x3 matrix",
+        shapes=(("spin_bonds",), ("spin_bonds", 3, 3)),
+        absent=0.0,
+    )
+    anisotropy: Float[Array, "layers"] = quantity(
+        "K", "hopping", "Anisotropy of each layer or spin", shapes=(("layers",), ("spins",)), default=0.0
+    )
+    easy_axes: Float[Array, "layers 3"] = quantity(
+        "easy axis",
+        "1",
+        "Easy axes of the layers or spins",
+        shapes=(("layers", 3), ("spins", 3)),
+        directions=True,
+    )
+    field: Float[Array, "*spins 3"] = quantity(
+        "B",
+        "hopping",
+        "Magnetic field on a spin of unit length",
+        shapes=((3,), ("layers", 3), ("spins", 3)),
+        default=(0.0, 0.0, 0.0),
+    )
+    damping: Float[Array, "*spins"] = quantity(
+        "alpha", "1", "Gilbert damping", shapes=((), ("layers",), ("spins",)), default=0.0, least=0.0
+    )
+    spin_temperature: Scalar = quantity(
+        "T_s", "hopping/k_B", "Temperature of the spins' bath, for stochastic runs", default=0.0, least=0.0
+    )
+    lead_coupling: Float[Array, "leads"] = quantity(
+        "Gamma",
+        "hopping",
+        "Coupling of the leads, or of each contact site",
+        shapes=(("leads",), ("contacts",)),
+        default=1.0,
+        least=0.0,
+        driven=False,
+    )
+    lead_polarization: Float[Array, "leads 3"] = quantity(
+        "p",
+        "1",
+        "Polarisation of magnetic leads, Gamma (1 + p.sigma) with |p| <= 1",
+        shapes=(("leads", 3),),
+        default=(0.0, 0.0, 0.0),
+        driven=False,
+    )
+    temperature: PerLead = quantity(
+        "T",
+        "hopping/k_B",
+        "Temperature of the leads",
+        shapes=(("leads",),),
+        default=0.025,
+        least=0.0,
+        strict=True,
+        driven=False,
+    )
+    poles: Poles | tuple[Poles, ...] = eqx.field(kw_only=True)
 
     @staticmethod
+    @builder(j_sd=..., anisotropy=(0.4, 0.02))
     def square(
-        length: int = 12,
-        width: int = 4,
-        pinned: int = 4,
-        free: int = 4,
-        *,
-        buffer: int = 0,
-        j_sd: Numbers,
-        j_ex: Numbers = -1.0,
-        anisotropy: Numbers = (0.4, 0.02),
-        easy_axes: Numbers | None = None,
-        **parameters,
+        length: int = 12, width: int = 4, pinned: int = 4, free: int = 4, *, buffer: int = 0, **parameters: Any
     ) -> "SpinValve":
         """The valve of the paper's Fig. 1 on a ``length`` x ``width`` square lattice (site x * width + y).
 
         The pinned layer fills ``pinned`` columns after ``buffer`` columns of metal, the free layer ``free`` columns
-        before the last ``buffer`` ones; one lead touches the first column and one the last. Further keywords are those
-        of `from_bonds`: field, mu_bar, hopping, lead_coupling, temperature, poles, dtype.
+        before the last ``buffer`` ones; one lead touches the first column and one the last.
         """
-        lattice = square(length, width, pinned, free, buffer)
-        return _build(lattice, j_sd=j_sd, j_ex=j_ex, anisotropy=anisotropy, easy_axes=easy_axes, **parameters)
+        return build(geometries.square(length, width, pinned, free, buffer), parameters)
 
     @staticmethod
+    @builder(j_sd=...)
     def chain(
-        pinned: int = 5,
-        spacer: int = 10,
-        free: int = 5,
-        *,
-        j_sd: Numbers,
-        leads: bool = False,
-        j_ex: Numbers = -1.0,
-        anisotropy: Numbers = 0.0,
-        easy_axes: Numbers | None = None,
-        **parameters,
+        pinned: int = 5, spacer: int = 10, free: int = 5, *, leads: bool = False, **parameters: Any
     ) -> "SpinValve":
         """The one-dimensional valve of Sec. III A: a chain of ``pinned`` + ``spacer`` + ``free`` sites (site x),
-        isolated unless ``leads`` puts one lead on each end. Further keywords are those of `from_bonds`."""
-        for name, value in {"pinned": pinned, "spacer": spacer, "free": free}.items():
-            if value != int(value) or value < 0:
-                raise ValueError(f"Argument `{name}` must be a whole number of at least 0, but is {value}.")
-        lattice = square(pinned + spacer + free, 1, pinned, free, 0)
-        if not leads:
-            lattice = Lattice(lattice.n_sites, lattice.bonds, lattice.layers, (), lattice.monolayers)
-        return _build(lattice, j_sd=j_sd, j_ex=j_ex, anisotropy=anisotropy, easy_axes=easy_axes, **parameters)
+        isolated unless ``leads`` puts one lead on each end."""
+        return build(geometries.chain(pinned, spacer, free, leads), parameters)
 
     @staticmethod
+    @builder()
     def from_bonds(
         n_sites: int,
         bonds: Sequence[Sequence],
         layers: Sequence[Sequence[int]] = (),
         contacts: Sequence[Sequence[int]] = (),
         *,
-        j_sd: Numbers = 0.0,
+        spin_bonds: Sequence[Sequence] = (),
         monolayers: Sequence[Sequence[int]] | None = None,
-        **parameters,
+        positions: Numbers | None = None,
+        windings: Numbers | None = None,
+        **parameters: Any,
     ) -> "SpinValve":
         """A valve on any graph, with any number of layers and leads, also none.
 
         **Arguments:**
 
         - `n_sites`, `bonds`: sites 0 ... n_sites - 1 and the bonds (i, j) or (i, j, amplitude) between them,
-          H_ij = -hopping * amplitude, H_ji its conjugate.
+          H_ij = -hopping * amplitude, a number or a 2x2 matrix in the spin, H_ji its conjugate.
         - `layers`, `contacts`: one list of sites per magnetic layer and per lead.
-        - `j_sd`, `j_ex`: couplings of a spin to the electrons on its site and to neighbouring spins of its layer.
-        - `anisotropy`, `easy_axes`: K and the direction e per layer (one value serves all layers).
-        - `field`: magnetic field (3,) on a spin of unit length. `mu_bar`: shift of all levels. `hopping`: gamma.
-        - `lead_coupling`, `temperature`: Gamma and T, a number or one per lead.
-        - `poles`: expansion of the Fermi function, `sv.pade_poles(30)` by default.
+        - `spin_bonds`: (i, j, J) between magnetic sites, J a number or a 3x3 matrix: energy S_i.J.S_j.
         - `monolayers`: groups of sites along the transport direction, for layer-resolved observables.
-        - `dtype`: precision of all parameters, float64 by default.
+        - `positions`: coordinates of the sites, (n_sites, 1 to 3). `windings`: see `Lattice`.
         """
-        lattice = Lattice.from_bonds(n_sites, bonds, layers, contacts, monolayers)
-        return _build(lattice, j_sd=j_sd, **parameters)
+        pairs, amplitudes = _split("bonds", bonds, 1.0)
+        spin_pairs, exchange = _split("spin_bonds", spin_bonds, None)
+        lattice = Lattice.from_bonds(n_sites, pairs, layers, contacts, monolayers, spin_pairs, positions, windings)
+        return build(lattice, parameters | {"bonds": amplitudes, "spin_bonds": exchange})
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of all real parameters."""
+        return self.hopping.dtype
 
     def __eq__(self, other) -> bool:
         if not isinstance(other, SpinValve):
@@ -123,56 +188,69 @@ class SpinValve(eqx.Module):
     __hash__ = None  # type: ignore[assignment]
 
 
-def _build(
-    lattice: Lattice,
-    *,
-    j_sd: Numbers,
-    j_ex: Numbers = -1.0,
-    anisotropy: Numbers = 0.0,
-    easy_axes: Numbers | None = None,
-    field: Numbers = (0.0, 0.0, 0.0),
-    mu_bar: Numbers = 0.0,
-    hopping: Numbers = 1.0,
-    lead_coupling: Numbers = 1.0,
-    temperature: Numbers = 0.025,
-    poles: Poles | None = None,
-    dtype: DTypeLike = "float64",
-) -> SpinValve:
-    if np.dtype(dtype) == np.float64 and not jax.config.read("jax_enable_x64"):
+QUANTITIES = quantities(SpinValve)
+"""The table of parameters: what records, sweeps, fits, options and descriptions read."""
+
+finish_builders(QUANTITIES)
+
+
+def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
+    """The valve on ``lattice`` with ``parameters``, those of `QUANTITIES`, ``poles`` and ``dtype``; checks them all."""
+    given = dict(parameters)
+    dtype, poles = np.dtype(given.pop("dtype")), given.pop("poles")
+    if dtype not in (np.float64, np.float32):
+        raise ValueError(f"Argument `dtype` must be 'float64' or 'float32', but is {str(dtype)!r}.")
+    if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
         raise RuntimeError(
             "svjax works in double precision, but jax_enable_x64 is off: call "
             "`jax.config.update('jax_enable_x64', True)` first, or ask for `dtype='float32'`."
         )
-    if easy_axes is None:
-        easy_axes = _EASY_AXES if len(lattice.layers) == 2 else (0.0, 0.0, 1.0)
-    easy_axes = real_array(easy_axes)
-    length = jnp.linalg.norm(easy_axes, axis=-1, keepdims=True)
-    if not _holds(length != 0):
+    if given["easy_axes"] is None:
+        given["easy_axes"] = _EASY_AXES if len(lattice.layers) == 2 else (0.0, 0.0, 1.0)
+    axes = real_array(given["easy_axes"], "easy_axes")
+    length = jnp.linalg.norm(axes, axis=-1, keepdims=True)
+    if not holds(length != 0):
         raise ValueError("Argument `easy_axes` must hold directions, but one of them is the zero vector.")
-    numbers = (hopping, mu_bar, j_sd, j_ex, anisotropy, easy_axes / length, field, lead_coupling, temperature)
-    valve = _shaped(lattice, numbers, pade_poles(30) if poles is None else poles, np.dtype(dtype))
+    given["easy_axes"] = axes / length
+    valve = _shaped(lattice, given, pade_poles(30) if poles is None else poles, dtype)
     check(valve)
     return valve
 
 
-def _shapes(lattice: Lattice) -> dict[str, tuple[int, ...]]:
-    layers, leads = len(lattice.layers), len(lattice.contacts)
-    scalars = dict.fromkeys(("hopping", "mu_bar", "j_sd", "j_ex"), ())
-    per_layer = {"anisotropy": (layers,), "easy_axes": (layers, 3)}
-    return scalars | per_layer | {"field": (3,), "lead_coupling": (leads,), "temperature": (leads,)}
+def _split(name: str, bonds: Sequence[Sequence], default: float | None) -> tuple[list, Numbers | None]:
+    """Pairs of sites, and what follows them: None where nothing does, else a number or a matrix for each pair."""
+    if any(isinstance(bond, str) or not hasattr(bond, "__len__") or len(bond) not in (2, 3) for bond in bonds):
+        raise ValueError(f"Argument `{name}` must hold (i, j) or (i, j, number or matrix), but has {bonds!r}.")
+    values = [np.asarray(bond[2] if len(bond) == 3 else default) for bond in bonds]
+    if default is None and any(len(bond) == 2 for bond in bonds):
+        raise ValueError(f"Argument `{name}` must hold (i, j, number or matrix), but one has no number.")
+    pairs = [tuple(bond[:2]) for bond in bonds]
+    if all(len(bond) == 2 for bond in bonds):
+        return pairs, None
+    size = 2 if name == "bonds" else 3
+    if any(value.shape not in ((), (size, size)) for value in values):
+        raise ValueError(f"Argument `{name}` must hold numbers or {size}x{size} matrices, but has other shapes.")
+    if any(value.ndim for value in values):
+        values = [value if value.ndim else value * np.eye(size) for value in values]
+    elif all(value == 1 for value in values) and name == "bonds":
+        return pairs, None
+    return pairs, jnp.stack([jnp.asarray(value) for value in values])
 
 
-def _shaped(lattice: Lattice, numbers: Sequence, poles: Poles, dtype: DTypeLike) -> SpinValve:
-    """A valve whose leaves, given in the order of `_shapes`, are arrays of one type and of their full shapes."""
-    leaves = []
-    for value, (name, shape) in zip(numbers, _shapes(lattice).items(), strict=True):
-        value = real_array(value).astype(dtype)
-        try:
-            leaves.append(jnp.broadcast_to(value, shape))
-        except ValueError:
-            raise ValueError(f"Argument `{name}` must have shape {shape}, but has shape {value.shape}.") from None
-    poles = jax.tree.map(lambda x: real_array(x).astype(dtype), poles)
-    return SpinValve(lattice, *leaves, poles)  # type: ignore[call-arg]
+def _shaped(lattice: Lattice, values: dict[str, Any], poles: Any, dtype: np.dtype) -> SpinValve:
+    """A valve whose leaves are arrays of one precision and of their full shapes."""
+    leaves = {
+        name: None if values[name] is None and kind.absent is not None else kind.array(name, values[name], sizes, dtype)
+        for sizes in (lattice.sizes,)
+        for name, kind in QUANTITIES.items()
+    }
+    expansions = poles if isinstance(poles, tuple) else (poles,)
+    if not all(isinstance(part, Poles) for part in expansions):
+        raise ValueError(f"Argument `poles` must be of type Poles, or one per lead, but is {poles!r}.")
+    if isinstance(poles, tuple) and len(poles) != len(lattice.contacts):
+        raise ValueError(f"Argument `poles` must hold one expansion per lead, but has {len(poles)}.")
+    poles = jax.tree.map(lambda x: real_array(x, "poles").astype(dtype), poles)
+    return SpinValve(lattice=lattice, poles=poles, **leaves)  # type: ignore[arg-type]
 
 
 def canonical(valve: SpinValve) -> SpinValve:
@@ -181,26 +259,21 @@ def canonical(valve: SpinValve) -> SpinValve:
     ``eqx.tree_at`` puts whatever it is given in place of a leaf; a plain number there would vanish from gradients and
     make ``jit`` compile again, so every public function passes its valve through here.
     """
-    numbers = [getattr(valve, name) for name in _shapes(valve.lattice)]
-    return _shaped(valve.lattice, numbers, valve.poles, jnp.result_type(jnp.float32, *jax.tree.leaves(valve)))
+    values = {name: getattr(valve, name) for name in QUANTITIES}
+    real = [leaf for leaf in jax.tree.leaves(valve) if not jnp.iscomplexobj(leaf)]
+    return _shaped(valve.lattice, values, valve.poles, np.dtype(jnp.result_type(jnp.float32, *real)))
 
 
 def check(valve: SpinValve) -> None:
     """Raise a ValueError that names the first parameter with an impossible value (skipped for traced values)."""
-    for name in _shapes(valve.lattice):
-        value = getattr(valve, name)
-        if not _holds(jnp.isfinite(value)):
-            raise ValueError(f"Argument `{name}` must be finite, but is {_shown(value)}.")
-    length = jnp.linalg.norm(valve.easy_axes, axis=-1)
-    if not _holds(jnp.abs(length - 1) < 1e-3):
-        raise ValueError(f"Argument `easy_axes` must be of unit length, but lengths are {_shown(length)}.")
-    if not _holds(valve.temperature > 0):
-        raise ValueError(f"Argument `temperature` must be positive, but is {_shown(valve.temperature)}.")
-    if not _holds(valve.lead_coupling >= 0):
-        raise ValueError(f"Argument `lead_coupling` must not be negative, but is {_shown(valve.lead_coupling)}.")
-    for name in ("xi", "eta"):
-        if not _holds(jnp.isfinite(getattr(valve.poles, name))):
-            raise ValueError(f"Argument `poles` must be finite, but its `{name}` is not.")
+    for name, kind in QUANTITIES.items():
+        if (value := getattr(valve, name)) is not None:
+            kind.check(name, value)
+    size = jnp.linalg.norm(valve.lead_polarization, axis=-1)
+    if not holds(size <= 1 + 1e-6):
+        raise ValueError(f"Argument `lead_polarization` must not be longer than 1, but lengths are {shown(size)}.")
+    if not all(holds(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(valve.poles)):
+        raise ValueError("Argument `poles` must be finite, but is not.")
 
 
 def prepare(valve: SpinValve) -> SpinValve:
@@ -210,32 +283,36 @@ def prepare(valve: SpinValve) -> SpinValve:
     return valve
 
 
+def lead_poles(valve: SpinValve) -> tuple[Poles, ...]:
+    """The expansion of the Fermi function of each lead."""
+    return valve.poles if isinstance(valve.poles, tuple) else (valve.poles,) * len(valve.lattice.contacts)
+
+
+def per_spin(valve: SpinValve, name: str) -> Array:
+    """The parameter ``name`` for every spin, from its value for all, per layer or per spin: (N_S,) or (N_S, 3)."""
+    value, lattice = getattr(valve, name), valve.lattice
+    vector = 1 if QUANTITIES[name].shapes[0][-1:] == (3,) else 0
+    if value.ndim == vector:
+        return jnp.broadcast_to(value, (len(lattice.spin_sites), *value.shape))
+    return value[lattice.spin_layers] if value.shape[0] == len(lattice.layers) else value
+
+
 def aligned_spins(valve: SpinValve) -> Spins:
-    """(N_S, 3) every layer along its easy axis, the start of the paper's protocol."""
-    valve = canonical(valve)
-    return valve.easy_axes[valve.lattice.spin_layers]
+    """(N_S, 3) every spin along its easy axis, the start of the paper's protocol."""
+    return per_spin(canonical(valve), "easy_axes")
 
 
 def check_spins(valve: SpinValve, spins: Numbers) -> Spins:
     """``spins`` as an array of shape (N_S, 3); raises if the shape is wrong or a spin is not of unit length."""
-    spins = jnp.asarray(spins, valve.j_sd.dtype)
+    spins = real_array(spins, "spins").astype(valve.dtype)
     shape = (len(valve.lattice.spin_sites), 3)
     if spins.shape != shape:
         raise ValueError(f"Argument `spins` must have shape {shape}, but has shape {spins.shape}.")
     length = jnp.linalg.norm(spins, axis=-1)
-    if not _holds(jnp.abs(length - 1) < 1e-3):
-        raise ValueError(f"Argument `spins` must be of unit length, but lengths reach {_shown(_farthest(length))}.")
+    if not holds(jnp.abs(length - 1) < 1e-3):
+        raise ValueError(f"Argument `spins` must be of unit length, but lengths reach {shown(_farthest(length))}.")
     return spins
 
 
 def _farthest(length: Array) -> Array:
     return length[jnp.argmax(jnp.where(jnp.isfinite(length), jnp.abs(length - 1), jnp.inf))]
-
-
-def _holds(condition: Array) -> bool:
-    """Whether a condition holds everywhere; yes when it is traced, because its values are not known yet."""
-    return not known(condition) or bool(jnp.all(condition))
-
-
-def _shown(value: Array) -> str:
-    return np.array2string(np.asarray(value), precision=6)

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import version
 from typing import Any
 
@@ -14,19 +15,8 @@ from svjax.engine.arrays import real_array
 from svjax.model.bias import Bias, Constant, Oscillating, Pulse, VoltageDrop, Waveform
 from svjax.model.lattice import Lattice
 from svjax.model.poles import Poles
-from svjax.model.valve import SpinValve, prepare
+from svjax.model.valve import QUANTITIES, SpinValve, build, prepare
 
-PARAMETERS = (
-    "hopping",
-    "mu_bar",
-    "j_sd",
-    "j_ex",
-    "anisotropy",
-    "easy_axes",
-    "field",
-    "lead_coupling",
-    "temperature",
-)
 BIASES = {kind.__name__: kind for kind in (Constant, VoltageDrop, Waveform, Pulse, Oscillating)}
 SAMPLES = (0.0, 0.1, 1.0, 10.0, 100.0)
 """Times at which the levels of any other bias are recorded, to tell it from another one of the same name."""
@@ -36,13 +26,15 @@ def valve_to_record(valve: SpinValve) -> dict[str, Any]:
     """Every parameter of a valve and its whole lattice."""
     valve = prepare(valve)
     lattice = valve.lattice
-    graph = {name: [list(sites) for sites in getattr(lattice, name)] for name in ("layers", "contacts", "monolayers")}
-    bonds = [[i, j, complex(a).real, complex(a).imag] for i, j, a in lattice.bonds]
+    graph = {part.name: _nested(getattr(lattice, part.name)) for part in fields(Lattice)}
+    given = {name: getattr(valve, name) for name in QUANTITIES}
+    expansions = valve.poles if isinstance(valve.poles, tuple) else (valve.poles,)
+    poles = [{"xi": _plain(part.xi), "eta": _plain(part.eta)} for part in expansions]
     return {
-        "lattice": {"n_sites": lattice.n_sites, "bonds": bonds, **graph},
-        "parameters": {name: _plain(getattr(valve, name)) for name in PARAMETERS},
-        "poles": {"xi": _plain(valve.poles.xi), "eta": _plain(valve.poles.eta)},
-        "dtype": str(valve.j_sd.dtype),
+        "lattice": graph,
+        "parameters": {name: _plain(value) for name, value in given.items() if value is not None},
+        "poles": poles if isinstance(valve.poles, tuple) else poles[0],
+        "dtype": str(valve.dtype),
     }
 
 
@@ -57,13 +49,29 @@ def valve_from_record(record: Mapping[str, Any]) -> SpinValve:
                 "The run is in double precision, but jax_enable_x64 is off: call "
                 "`jax.config.update('jax_enable_x64', True)` first."
             )
-        bonds = [(i, j, complex(re, im)) for i, j, re, im in graph["bonds"]]
-        lattice = Lattice.from_bonds(graph["n_sites"], bonds, graph["layers"], graph["contacts"], graph["monolayers"])
-        leaves: list[Any] = [jnp.asarray(record["parameters"][name], dtype) for name in PARAMETERS]
-        leaves.append(Poles(*(jnp.asarray(poles[name], dtype) for name in ("xi", "eta"))))
-        return prepare(SpinValve(lattice, *leaves))  # pyright: ignore[reportCallIssue]
+        lattice, values = _lattice_from_record(graph), dict(record["parameters"])
+        if unknown := sorted(set(values) - set(QUANTITIES)):
+            raise ValueError(f"parameter {unknown[0]!r}")
+        if graph["bonds"] and len(graph["bonds"][0]) == 4:  # version 0.1.0 kept the amplitudes with the bonds
+            amplitudes = np.array([complex(re, im) for *_, re, im in graph["bonds"]])
+            values |= {} if np.all(amplitudes == 1) else {"bonds": _complex_plain(amplitudes)}
+        given = {name: kind.default for name, kind in QUANTITIES.items()}
+        given |= {name: _from_plain(value, dtype) for name, value in values.items() if np.size(value)}
+        expansions = [
+            Poles(*(jnp.asarray(part[name], dtype) for name in ("xi", "eta")))
+            for part in (poles if isinstance(poles, list) else [poles])
+        ]
+        given["poles"] = tuple(expansions) if isinstance(poles, list) else expansions[0]
+        return build(lattice, given | {"dtype": dtype})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The valve of this run cannot be read ({type(error).__name__}: {error}).") from None
+
+
+def _lattice_from_record(graph: Mapping[str, Any]) -> Lattice:
+    pairs = [bond[:2] for bond in graph["bonds"]]
+    more = {name: graph[name] or None for name in ("positions", "windings") if name in graph}
+    groups = {name: graph[name] for name in ("layers", "contacts", "monolayers")}
+    return Lattice.from_bonds(graph["n_sites"], pairs, spin_bonds=graph.get("spin_bonds", ()), **groups, **more)
 
 
 def bias_to_record(bias: Bias) -> dict[str, Any]:
@@ -98,5 +106,21 @@ def provenance() -> dict[str, str]:
     }
 
 
+def _nested(value: Any) -> Any:
+    return [_nested(part) for part in value] if isinstance(value, tuple) else value
+
+
 def _plain(value: ArrayLike | tuple) -> Any:
-    return np.asarray(value).tolist()
+    """Nested lists; of complex numbers their real and imaginary parts under these names."""
+    array = np.asarray(value)
+    return _complex_plain(array) if np.iscomplexobj(array) else array.tolist()
+
+
+def _complex_plain(array: np.ndarray) -> dict[str, Any]:
+    return {"real": np.real(array).tolist(), "imag": np.imag(array).tolist()}
+
+
+def _from_plain(value: Any, dtype: str) -> jax.Array:
+    if isinstance(value, dict):
+        return jax.lax.complex(*(jnp.asarray(value[part], dtype) for part in ("real", "imag")))
+    return jnp.asarray(value, dtype)
