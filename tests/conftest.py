@@ -1,10 +1,102 @@
+"""What all tests share: settings of the compiler, an end for everything that hangs, bounded memory, and the last lines
+of a run: what was left out of it, and what it took."""
+
+import ctypes
+import gc
 import os
+import re
+from collections import Counter
+from pathlib import Path
 
 # Tests compile many small programs once each: skip the optimisations that cost more than they give back there.
 # Long runs want them back: XLA_FLAGS=--xla_backend_optimization_level=3 pytest -m slow
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
+import equinox as eqx
 import jax
+import pytest
+from programs import Program
 
 jax.config.update("jax_enable_x64", True)
+
+SLOW_LIMIT = 3600
+"""Seconds that a slow test may take; those of the others stand in pyproject.toml."""
+
+MOST_MAPS = 3_000
+"""A process that holds more memory maps than this drops its compiled programs: some 100 maps and 15 MB for each."""
+
+PROCESS = Path("/proc/self")
+"""What Linux says of a process; where it is not there, memory is not watched."""
+
+
+@pytest.fixture
+def launch(tmp_path_factory):
+    """Starts a `Program` from (command, environment); none of them outlives the test."""
+    programs, folder = [], tmp_path_factory.mktemp("programs")
+
+    def start(command, **environment):
+        programs.append(Program(command, folder / f"{len(programs)}.txt", **environment))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.kill()
+
+
+def pytest_configure(config):
+    config.seen = {"slow": 0, "maps": 0, "memory": 0.0}
+    config.peaks = {}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_LIMIT))
+
+
+def pytest_deselected(items):
+    for item in items:
+        item.config.seen["slow"] += item.get_closest_marker("slow") is not None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    """Drop the compiled programs of a process before they are too many for it."""
+    if not PROCESS.exists():
+        return
+    count = (PROCESS / "maps").read_bytes().count(b"\n")
+    item.config.seen["maps"] = max(count, item.config.seen["maps"])
+    if count > MOST_MAPS:
+        jax.clear_caches()
+        eqx.clear_caches()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def pytest_sessionfinish(session):
+    """The peak of the memory; a worker reports it to the process that started it."""
+    config = session.config
+    if PROCESS.exists():
+        peak = re.search(r"VmHWM:\s+(\d+)", (PROCESS / "status").read_text())
+        config.seen["memory"] = int(peak[1]) / 1e6
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["seen"] = config.seen
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    if hasattr(node, "workeroutput"):
+        node.config.peaks[node.gateway.id] = node.workeroutput["seen"]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    peaks = config.peaks or {"this process": config.seen}
+    slow = max(peak["slow"] for peak in peaks.values())
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    left_out = [f"{slow} slow tests (-m slow)"] if slow else []
+    left_out += [f"{count} ({reason.removeprefix('Skipped: ')})" for reason, count in reasons.items()]
+    left_out += ["anything on a GPU (there is none)"] if jax.default_backend() == "cpu" else []
+    terminalreporter.write_line("not run: " + (", ".join(left_out) or "nothing, all was run"))
+    for name, peak in sorted(peaks.items()):
+        terminalreporter.write_line(f"peak of {name}: {peak['memory']:.2f} GB, {peak['maps']:,} memory maps")

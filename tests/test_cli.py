@@ -220,7 +220,7 @@ def test_the_command_itself(folder):
 
     def call(*words):
         command = [sys.executable, "-m", "svjax.cli", *words]
-        return subprocess.run(command, capture_output=True, env=environment, text=True)
+        return subprocess.run(command, capture_output=True, env=environment, text=True, timeout=100)
 
     bad = call("run", "--temperature", "-1", "--out", "run")
     assert bad.returncode == 2 and bad.stdout == "" and not (folder / "run").exists()

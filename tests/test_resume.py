@@ -5,7 +5,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -15,7 +14,7 @@ import pytest
 import zarr
 from helpers import SMALL, breaking_bias, small_valve
 from sweeping import TASK, make, save_always
-from test_devices import start
+from test_devices import devices, words
 
 import svjax as sv
 from svjax.cli.main import main
@@ -188,20 +187,22 @@ def test_info_tells_running_from_stopped(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("order", ["resume", "overwrite"])
-def test_two_processes_cannot_write_the_same_run(tmp_path, order):
+def test_two_processes_cannot_write_the_same_run(tmp_path, order, launch):
     path = stopped_run(tmp_path / "run", 2)
-    hold = f"from svjax.storage.lock import *; k = Lock(pathlib.Path({str(path)!r})); print(1, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        before = sorted(path.rglob("*"))
-        with pytest.raises(BlockingIOError, match="is being written by another process"):
-            if order == "resume":
-                sv.resume(path)
-            else:
-                writer = sv.RunWriter(path, overwrite=True)
-                sv.three_stage(small_valve(), sv.symmetric(1.0), writer=writer, **SMALL)
-        assert sorted(path.rglob("*")) == before
-        other.kill()
+    hold = "import pathlib, sys, time; from svjax.storage.lock import Lock; lock = Lock(pathlib.Path(sys.argv[1]))"
+    other = launch([sys.executable, "-c", f"{hold}; print('held', flush=True); time.sleep(1000)", path])
+    while "held" not in other.text:
+        assert other.runs(), other.text
+        time.sleep(0.05)
+    before = sorted(path.rglob("*"))
+    with pytest.raises(BlockingIOError, match="is being written by another process"):
+        if order == "resume":
+            sv.resume(path)
+        else:
+            writer = sv.RunWriter(path, overwrite=True)
+            sv.three_stage(small_valve(), sv.symmetric(1.0), writer=writer, **SMALL)
+    assert sorted(path.rglob("*")) == before
+    other.kill()
     assert sv.resume(path).attrs["status"] == "complete"
 
 
@@ -314,20 +315,19 @@ def test_a_sweep_of_another_valve_is_not_continued(tmp_path, monkeypatch, whole_
         sv.resume(tmp_path / "other")
 
 
-def kill_and_resume(path, kills, task, cache):
+def kill_and_resume(launch, path, kills, task, cache):
     """Start a sweep and kill -9 it ``kills`` times at random moments; what was finished at each kill."""
     chance, seen = random.Random(7), []
     environment = dict(JAX_COMPILATION_CACHE_DIR=str(cache), JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
     for _ in range(kills):
         order = "resume" if path.exists() else "start"
-        process = start(path, order=order, duration=task.duration, **environment)
+        program = launch(words(path, order=order, duration=task.duration), **environment | devices(1))
         while not path.exists() or not working(path, seen):
-            assert process.poll() is None, process.communicate()[0]
+            assert program.runs(), program.text
             time.sleep(0.05)
         time.sleep(chance.uniform(0.0, 0.5))
-        assert process.poll() is None, process.communicate()[0]
-        process.kill()
-        process.communicate()
+        assert program.runs(), program.text
+        program.kill()
         found = sv.open_sweep(path)
         seen.append((found["status"].values == 1, found["begun"].values.copy()))
     return seen
@@ -339,10 +339,10 @@ def working(path, seen):
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_sweep_that_is_killed_again_and_again(tmp_path, kills):
+def test_a_sweep_that_is_killed_again_and_again(tmp_path, kills, launch):
     """Long enough that no process comes to the end before its kill."""
     task = replace(TASK, duration=60.0 * kills + 60.0)
-    seen = kill_and_resume(tmp_path / "sweep", kills, task, tmp_path / "cache")
+    seen = kill_and_resume(launch, tmp_path / "sweep", kills, task, tmp_path / "cache")
     found = sv.resume(tmp_path / "sweep")
     check_sweep(found, make(None, task=task))
     for finished, begun in seen:
