@@ -67,6 +67,7 @@ from svjax.macrospin.model import (
     solve_macrospin as solve_macrospin,
 )
 from svjax.macrospin.precession_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
+from svjax.model.bands import LorentzianBand as LorentzianBand, StripBand as StripBand
 from svjax.model.bias import (
     Constant as Constant,
     Oscillating as Oscillating,

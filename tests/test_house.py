@@ -9,8 +9,8 @@ import svjax
 
 ROOMS = {
     "engine": "arrays sparse integrate error_bars least_squares devices clock",
-    "model": "units poles lattice geometries quantities bias builder valve spins leads hamiltonian parameters"
-    " equations observables levels",
+    "model": "units poles lattice geometries quantities bands bias builder valve spins leads hamiltonian extended"
+    " parameters equations observables levels",
     "electrons": "stationary response landauer spectrum",
     "dynamics": "step_size evolve eigenproblem stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",

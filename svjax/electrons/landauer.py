@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Complex, Float
 
 from svjax.electrons.stationary import lyapunov
 from svjax.engine.arrays import Matrix, Scalar, Spins, known
+from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian
 from svjax.model.leads import leads
 from svjax.model.levels import BiasLike, constant_levels
@@ -17,50 +18,68 @@ from svjax.model.valve import SpinValve, check_spins, prepare
 Spectrum = Float[Array, "*energies"]
 
 
-def transmission(valve: SpinValve, spins: ArrayLike, energies: ArrayLike, *, lead: int = 0, other: int = 1) -> Spectrum:
+def transmission(
+    valve: SpinValve,
+    spins: ArrayLike,
+    energies: ArrayLike,
+    *,
+    lead: int = 0,
+    other: int = 1,
+    bias: BiasLike = None,
+) -> Spectrum:
     """Eq. (16): Theta(e) = Tr(Gamma_l G^R Gamma_r G^A), G^R = (e - H_eff)^-1, both spins together.
 
     ``energies`` of any shape, in units of the hopping; the result has that shape. ``lead`` and ``other`` are the leads
-    l and r. Differentiable and batched over energies.
+    l and r. ``bias`` matters for leads with a band, which moves with mu_l. Differentiable and batched over energies.
     """
-    return _transmissions(valve, spins, energies, lead, other).sum(-1)
+    return _transmissions(valve, spins, energies, lead, other, bias).sum(-1)
 
 
 def spin_polarization(
-    valve: SpinValve, spins: ArrayLike, energies: ArrayLike, *, lead: int = 0, other: int = 1
+    valve: SpinValve,
+    spins: ArrayLike,
+    energies: ArrayLike,
+    *,
+    lead: int = 0,
+    other: int = 1,
+    bias: BiasLike = None,
 ) -> Spectrum:
-    """Eq. (17): P(e) = Tr[Gamma_l G^R (Gamma_r^up - Gamma_r^down) G^A], along z, not divided by Theta."""
-    spread = _transmissions(valve, spins, energies, lead, other)
+    """Eq. (17): P(e) = Tr[Gamma_l G^R (Gamma_r^up - Gamma_r^down) G^A], along z, not divided by Theta.
+
+    For a magnetic lead r the two are the halves of Gamma_r P + P Gamma_r, P the projectors on spin up and down.
+    """
+    spread = _transmissions(valve, spins, energies, lead, other, bias)
     return spread[..., 0] - spread[..., 1]
 
 
-def density_of_states(valve: SpinValve, spins: ArrayLike, energies: ArrayLike) -> Spectrum:
+def density_of_states(valve: SpinValve, spins: ArrayLike, energies: ArrayLike, *, bias: BiasLike = None) -> Spectrum:
     """Eq. (18): DOSh(e) = i Tr(G^R - G^A)/(2 pi N), per site, both spins together; its integral over e is 2."""
-    local = local_density_of_states(valve, spins, energies)
+    local = local_density_of_states(valve, spins, energies, bias=bias)
     return local.sum((-1, -2)) / valve.lattice.n_sites
 
 
 def local_density_of_states(
-    valve: SpinValve, spins: ArrayLike, energies: ArrayLike
+    valve: SpinValve, spins: ArrayLike, energies: ArrayLike, *, bias: BiasLike = None
 ) -> Float[Array, "*energies sites 2"]:
     """i (G^R - G^A)_jj/(2 pi) per site and spin along z, (*energies, N, 2); its integral over e is 1.
 
     Computed as G^R Gamma G^A/(2 pi), which is the same and never negative.
     """
-    valve, spins, energies = _prepare(valve, spins, energies)
+    own_sites = valve.lattice.n_sites
+    valve, spins, energies = _prepare(valve, spins, energies, bias)
     width = jax.scipy.linalg.block_diag(*(lead.gamma for lead in leads(valve)))
 
     def one(columns):
-        return jnp.sum(columns @ width * columns.conj(), 1).real.reshape(-1, 2) / (2 * jnp.pi)
+        return jnp.sum(columns @ width * columns.conj(), 1).real.reshape(-1, 2)[:own_sites] / (2 * jnp.pi)
 
     return _over_energies(valve, spins, energies, one)
 
 
 def layer_density_of_states(
-    valve: SpinValve, spins: ArrayLike, energies: ArrayLike
+    valve: SpinValve, spins: ArrayLike, energies: ArrayLike, *, bias: BiasLike = None
 ) -> Float[Array, "*energies monolayers 2"]:
     """`local_density_of_states` summed over the sites of each monolayer along the transport direction."""
-    local = local_density_of_states(valve, spins, energies)
+    local = local_density_of_states(valve, spins, energies, bias=bias)
     return jnp.stack([local[..., np.array(sites), :].sum(-2) for sites in valve.lattice.monolayers], -2)
 
 
@@ -73,7 +92,7 @@ def landauer_current(valve: SpinValve, spins: ArrayLike, bias: BiasLike, *, lead
     the solution of a Lyapunov equation with a digamma function of H_eff on its right side. Differentiable; no poles
     enter.
     """
-    valve, spins, _ = _prepare(valve, spins, 0.0)
+    valve, spins, _ = _prepare(valve, spins, 0.0, bias)
     count = len(valve.lattice.contacts)
     mu = constant_levels(valve, bias)
     _check_leads(valve, lead)
@@ -93,9 +112,10 @@ def conductance(valve: SpinValve, spins: ArrayLike, level: ArrayLike = 0.0, *, l
 
     For `landauer_current`, half of the particle current. In units of e^2/h the conductance is 4 pi times this.
     """
-    valve, spins, _ = _prepare(valve, spins, 0.0)
+    mu = jnp.full(len(valve.lattice.contacts), jnp.asarray(level, float))
+    valve, spins, _ = _prepare(valve, spins, 0.0, mu)
     _check_leads(valve, lead, other)
-    mu = jnp.full(len(valve.lattice.contacts), jnp.asarray(level, valve.j_sd.dtype))
+    mu = mu.astype(valve.dtype)
     return _occupied_transmission(valve, effective_hamiltonian(valve, spins), mu, lead, other, lead, 1) / 2
 
 
@@ -112,7 +132,8 @@ def _occupied_transmission(
     return jnp.einsum("ab,ba->", own.gamma, occupied[np.ix_(own.rows, own.rows)]).real
 
 
-def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike) -> tuple[SpinValve, Spins, Array]:
+def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike, bias: BiasLike) -> tuple[SpinValve, Spins, Array]:
+    """The valve with the sites of its leads at ``bias``, and the other arguments as arrays."""
     valve = prepare(valve)
     spins = check_spins(valve, spins)
     if not valve.lattice.contacts:
@@ -120,7 +141,7 @@ def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike) -> tuple[S
     energies = jnp.asarray(energies, valve.j_sd.dtype)
     if known(energies) and not np.all(np.isfinite(energies)):
         raise ValueError("Argument `energies` must be finite, but is not.")
-    return valve, spins, energies
+    return extended(valve, constant_levels(valve, bias)), spins, energies
 
 
 def _check_leads(valve: SpinValve, lead: int, other: int | None = None) -> None:
@@ -130,9 +151,11 @@ def _check_leads(valve: SpinValve, lead: int, other: int | None = None) -> None:
             raise ValueError(f"Argument `{name}` must lie between 0 and {count - 1}, but is {value}.")
 
 
-def _transmissions(valve: SpinValve, spins, energies, lead: int, other: int) -> Float[Array, "*energies 2"]:
+def _transmissions(
+    valve: SpinValve, spins, energies, lead: int, other: int, bias: BiasLike
+) -> Float[Array, "*energies 2"]:
     """Transmission into the up and down states of the lead ``other``."""
-    valve, spins, energies = _prepare(valve, spins, energies)
+    valve, spins, energies = _prepare(valve, spins, energies, bias)
     _check_leads(valve, lead, other)
     electrodes = leads(valve)
     first = sum(len(one.rows) for one in electrodes[:other])

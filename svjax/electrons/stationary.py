@@ -10,6 +10,7 @@ from scipy.special import digamma
 
 from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins, known
 from svjax.model.equations import State
+from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian, hamiltonian
 from svjax.model.leads import broadening, check_mu, leads, sum_over_poles
 from svjax.model.valve import SpinValve, check_spins, prepare
@@ -59,6 +60,7 @@ def stationary(
 @jax.jit
 def stationary_state(valve: SpinValve, spins: Spins, mu: PerLead) -> tuple[State, Bool[Array, ""]]:
     """`stationary` with leads for checked arguments, and whether rho is unique."""
+    valve = extended(valve, mu)
     lattice, n = valve.lattice, valve.lattice.n_sites
     h_eff = effective_hamiltonian(valve, spins)
     pi = stationary_pi(valve, h_eff, mu)
@@ -188,7 +190,8 @@ def exact_density_matrix(valve: SpinValve, spins: Numbers, mu: Numbers | None = 
         g_l(w) = [psi(1/2 + i (w - mu_l) / (2 pi T_l)) - i pi/2] / (2 pi),   psi the digamma function.
     """
     valve = prepare(valve)
-    mu = np.asarray(check_mu(valve, mu))
+    mu = check_mu(valve, mu)
+    valve = extended(valve, mu)
     w, v = np.linalg.eig(np.asarray(effective_hamiltonian(valve, jnp.asarray(spins))))
     inverse = np.linalg.inv(v)
     inner = np.zeros_like(v)

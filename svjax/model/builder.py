@@ -39,7 +39,9 @@ def builder(**defaults: Any) -> Callable[[Build], Build]:
         def finish(table: Mapping[str, Quantity]) -> None:
             mine = {part.name for part in own}
             values = (
-                {name: kind.default for name, kind in table.items()} | {"poles": None, "dtype": "float64"} | defaults
+                {name: kind.default for name, kind in table.items()}
+                | {"poles": None, "bands": None, "dtype": "float64"}
+                | defaults
             )
             known.update({name: value for name, value in values.items() if name not in mine})
             keyword = inspect.Parameter.KEYWORD_ONLY

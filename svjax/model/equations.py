@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins
+from svjax.model.extended import extended, extended_lattice
 from svjax.model.hamiltonian import apply_effective, local_blocks
 from svjax.model.leads import broadening, check_mu, column_values, stored_columns, sum_over_poles
 from svjax.model.spins import effective_field, torque
@@ -74,6 +75,7 @@ def spins_derivative(valve: SpinValve, state: State) -> Spins:
 def coupled_derivative(valve: SpinValve, state: State, mu: PerLead, taken: Array | None = None) -> State:
     """All equations at once, for a valve whose leaves are arrays (see `time_derivative` for the public form, and
     `rho_derivative` for ``taken``)."""
+    valve = extended(valve, mu)
     blocks = local_blocks(valve, state.spins)
     pi = pi_derivative(valve, blocks, state, mu) if valve.lattice.contacts else state.pi
     return State(rho_derivative(valve, blocks, state, taken), pi, spins_derivative(valve, state))
@@ -91,7 +93,7 @@ def time_derivative(valve: SpinValve, state: State, mu: Numbers | None = None) -
 
 def check_state(valve: SpinValve, state: State) -> None:
     """Raise ValueError for a state of other sites, spins, leads or poles than the valve has."""
-    lattice, columns = valve.lattice, len(stored_columns(valve).lead)
+    lattice, columns = extended_lattice(valve), len(stored_columns(valve).lead)
     wanted = {"rho": (lattice.dim,) * 2, "pi": (lattice.dim, columns), "spins": (len(lattice.spin_sites), 3)}
     for name, shape in wanted.items():
         if (has := jnp.shape(getattr(state, name))) != shape:

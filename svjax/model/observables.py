@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from svjax.engine.arrays import Scalar, Spins, Vector
+from svjax.engine.arrays import Matrix, Scalar, Spins, Vector
 from svjax.model.equations import State, local_spin_density, rho_derivative
+from svjax.model.extended import bonds_to_lead, extended
 from svjax.model.hamiltonian import bond_matrices, hamiltonian, local_blocks
 from svjax.model.leads import PAULI, leads, sum_over_poles
 from svjax.model.spins import spin_energy
@@ -31,13 +32,13 @@ def spin_density(valve: SpinValve, state: State) -> Spins:
 
 def site_charge(valve: SpinValve, state: State) -> Float[Array, "sites"]:
     """Electrons on each site, Tr rho_jj, (N,)."""
-    return jnp.diagonal(state.rho).real.reshape(-1, 2).sum(-1)
+    return jnp.diagonal(_own_rho(valve, state)).real.reshape(-1, 2).sum(-1)
 
 
 def site_spin(valve: SpinValve, state: State) -> Float[Array, "sites 3"]:
     """Tr(rho_jj sigma)/2 on every site, (N, 3), in units of hbar."""
     n = valve.lattice.n_sites
-    blocks = state.rho.reshape(n, 2, n, 2)[np.arange(n), :, np.arange(n), :]
+    blocks = _own_rho(valve, state).reshape(n, 2, n, 2)[np.arange(n), :, np.arange(n), :]
     return _spin_trace(blocks).real / 2
 
 
@@ -74,7 +75,7 @@ def interface_currents(valve: SpinValve, state: State, monolayer: int | None = N
     """
     valve = canonical(valve)
     bonds, sign = valve.lattice.interface(monolayer)
-    flow = _bond_flow(valve, state, bonds, sign > 0)
+    flow = _bond_flow(valve, _own_rho(valve, state), bonds, sign > 0)
     return jnp.einsum("bss->", flow).imag, _spin_trace(flow).imag.sum(0)
 
 
@@ -84,16 +85,16 @@ def bond_currents(valve: SpinValve, state: State) -> Float[Array, "bonds"]:
 
     In a steady state the currents into a site add up to zero, with those of the leads (2 Re Tr Pi_l) on their contacts.
     """
-    return 2 * jnp.einsum("bss->b", _bond_flow(canonical(valve), state)).imag
+    return 2 * jnp.einsum("bss->b", _bond_flow(canonical(valve), _own_rho(valve, state))).imag
 
 
 def bond_spin_currents(valve: SpinValve, state: State) -> Float[Array, "bonds 3"]:
     """Spin current through each bond (i, j), (bonds, 3), in hopping: spin sigma/2 that arrives at j per unit time."""
-    return _spin_trace(_bond_flow(canonical(valve), state)).imag
+    return _spin_trace(_bond_flow(canonical(valve), _own_rho(valve, state))).imag
 
 
 def _bond_flow(
-    valve: SpinValve, state: State, bonds: np.ndarray | None = None, forward: np.ndarray | None = None
+    valve: SpinValve, rho: Matrix, bonds: np.ndarray | None = None, forward: np.ndarray | None = None
 ) -> Complex[Array, "bonds 2 2"]:
     """H_ji rho_ij of each bond (i, j), whose imaginary part brings j particles (twice the trace) and spin; the other
     way round, H_ij rho_ji, where not ``forward``."""
@@ -102,7 +103,7 @@ def _bond_flow(
     i, j = np.where(along, valve.lattice.bond_array[which].T, valve.lattice.bond_array[which].T[::-1])
     n, blocks = valve.lattice.n_sites, bond_matrices(valve)[which]
     into = jnp.where(along[:, None, None], jnp.swapaxes(blocks.conj(), 1, 2), blocks)
-    return into @ state.rho.reshape(n, 2, n, 2)[i, :, j, :]
+    return into @ rho.reshape(n, 2, n, 2)[i, :, j, :]
 
 
 def current_driven_torque(valve: SpinValve, state: State, equilibrium: State) -> Vector:
@@ -118,7 +119,7 @@ def current_driven_torque(valve: SpinValve, state: State, equilibrium: State) ->
 
 def particle_number(valve: SpinValve, state: State) -> Scalar:
     """Tr rho, the number of electrons on the valve."""
-    return jnp.trace(state.rho).real
+    return jnp.trace(_own_rho(valve, state)).real
 
 
 def total_spin(valve: SpinValve, state: State) -> Vector:
@@ -129,14 +130,16 @@ def total_spin(valve: SpinValve, state: State) -> Vector:
 def energy(valve: SpinValve, state: State) -> Scalar:
     """Tr(rho H(S)) + H_C(S), the coupling counted once, in units of the hopping: conserved by an isolated valve."""
     valve = canonical(valve)
-    return jnp.einsum("ij,ji->", state.rho, hamiltonian(valve, state.spins)).real + spin_energy(valve, state.spins)
+    electrons = jnp.einsum("ij,ji->", _own_rho(valve, state), hamiltonian(valve, state.spins)).real
+    return electrons + spin_energy(valve, state.spins)
 
 
 def charge_balance(valve: SpinValve, state: State) -> Scalar:
     """d<N>/dt from the equation of motion minus 2 sum_l Re Tr Pi_l over the leads: zero in exact arithmetic."""
     valve = canonical(valve)
-    rate = jnp.trace(rho_derivative(valve, local_blocks(valve, state.spins), state)).real
-    inflow = [jnp.einsum("css->", _lead_blocks(valve, state, lead)).real for lead in range(len(valve.lattice.contacts))]
+    wide = extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))  # levels do not change the trace
+    rate = jnp.trace(rho_derivative(wide, local_blocks(wide, state.spins), state)).real
+    inflow = [jnp.einsum("css->", _lead_blocks(wide, state, lead)).real for lead in range(len(valve.lattice.contacts))]
     return rate - 2 * sum(inflow, jnp.zeros_like(rate))
 
 
@@ -200,12 +203,23 @@ def _sign(valve: SpinValve, lead: int) -> int:
     return -1 if len(valve.lattice.contacts) == 2 and lead == 1 else 1
 
 
+def _own_rho(valve: SpinValve, state: State) -> Matrix:
+    """rho of the valve's own sites, without those of leads that have a band."""
+    return state.rho[: valve.lattice.dim, : valve.lattice.dim]
+
+
 def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "contact 2 2"]:
-    """The 2x2 blocks of Pi_l = (1 - 2 rho) Gamma_l/4 + sum_p Pi_lp, Eq. (8), on the lead's contact sites."""
+    """The 2x2 blocks of Pi_l = (1 - 2 rho) Gamma_l/4 + sum_p Pi_lp, Eq. (8), on the lead's contact sites.
+
+    Of a lead with a band, what flows from its first sites to the contact sites, -i H_ij rho_ji, takes their place.
+    """
     valve = canonical(valve)
     count = len(valve.lattice.contacts)
     if not 0 <= lead < count:
         raise ValueError(f"Argument `lead` must lie between 0 and {count - 1}, but is {lead}.")
+    if (bonds := bonds_to_lead(valve, lead)) is not None:
+        wide = extended(valve, jnp.zeros(count, valve.dtype))
+        return -1j * _bond_flow(wide, state.rho, bonds, np.zeros(len(bonds), bool))
     rows, own = valve.lattice.contact_rows[lead], leads(valve)[lead]
     local = (jnp.eye(len(rows), dtype=state.rho.dtype) - 2 * state.rho[np.ix_(rows, rows)]) @ own.gamma / 4
     local = local + sum_over_poles(valve, state.pi)[lead][rows]

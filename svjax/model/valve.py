@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Inexact
 
 from svjax.engine.arrays import Numbers, PerLead, Scalar, Spins, real_array
 from svjax.model import geometries
+from svjax.model.bands import AbstractBand, band_of_type
 from svjax.model.builder import builder, finish_builders
 from svjax.model.lattice import Lattice
 from svjax.model.poles import Poles, pade_poles
@@ -123,6 +124,7 @@ class SpinValve(eqx.Module):
         driven=False,
     )
     poles: Poles | tuple[Poles, ...] = eqx.field(kw_only=True)
+    bands: tuple[AbstractBand | None, ...] | None = eqx.field(kw_only=True, default=None)
 
     @staticmethod
     @builder(j_sd=..., anisotropy=(0.4, 0.02))
@@ -197,7 +199,7 @@ finish_builders(QUANTITIES)
 def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
     """The valve on ``lattice`` with ``parameters``, those of `QUANTITIES`, ``poles`` and ``dtype``; checks them all."""
     given = dict(parameters)
-    dtype, poles = np.dtype(given.pop("dtype")), given.pop("poles")
+    dtype, poles, bands = np.dtype(given.pop("dtype")), given.pop("poles"), given.pop("bands")
     if dtype not in (np.float64, np.float32):
         raise ValueError(f"Argument `dtype` must be 'float64' or 'float32', but is {str(dtype)!r}.")
     if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
@@ -212,7 +214,7 @@ def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
     if not holds(length != 0):
         raise ValueError("Argument `easy_axes` must hold directions, but one of them is the zero vector.")
     given["easy_axes"] = axes / length
-    valve = _shaped(lattice, given, pade_poles(30) if poles is None else poles, dtype)
+    valve = _shaped(lattice, given, pade_poles(30) if poles is None else poles, bands, dtype)
     check(valve)
     return valve
 
@@ -237,7 +239,7 @@ def _split(name: str, bonds: Sequence[Sequence], default: float | None) -> tuple
     return pairs, jnp.stack([jnp.asarray(value) for value in values])
 
 
-def _shaped(lattice: Lattice, values: dict[str, Any], poles: Any, dtype: np.dtype) -> SpinValve:
+def _shaped(lattice: Lattice, values: dict[str, Any], poles: Any, bands: Any, dtype: np.dtype) -> SpinValve:
     """A valve whose leaves are arrays of one precision and of their full shapes."""
     leaves = {
         name: None if values[name] is None and kind.absent is not None else kind.array(name, values[name], sizes, dtype)
@@ -250,7 +252,19 @@ def _shaped(lattice: Lattice, values: dict[str, Any], poles: Any, dtype: np.dtyp
     if isinstance(poles, tuple) and len(poles) != len(lattice.contacts):
         raise ValueError(f"Argument `poles` must hold one expansion per lead, but has {len(poles)}.")
     poles = jax.tree.map(lambda x: real_array(x, "poles").astype(dtype), poles)
-    return SpinValve(lattice=lattice, poles=poles, **leaves)  # type: ignore[arg-type]
+    return SpinValve(lattice=lattice, poles=poles, bands=_tidy_bands(lattice, bands, dtype), **leaves)  # type: ignore[arg-type]
+
+
+def _tidy_bands(lattice: Lattice, bands: Any, dtype: np.dtype) -> tuple[AbstractBand | None, ...] | None:
+    if bands is None:
+        return None
+    if not isinstance(bands, list | tuple) or len(bands) != len(lattice.contacts):
+        raise ValueError(f"Argument `bands` must hold one band or None for each of the {len(lattice.contacts)} leads.")
+    if not all(band is None or isinstance(band, AbstractBand) for band in bands):
+        raise ValueError(f"Argument `bands` must hold LorentzianBand, StripBand or None, but is {bands!r}.")
+    if all(band is None for band in bands):
+        return None
+    return tuple(None if band is None else band_of_type(band, dtype) for band in bands)
 
 
 def canonical(valve: SpinValve) -> SpinValve:
@@ -261,7 +275,7 @@ def canonical(valve: SpinValve) -> SpinValve:
     """
     values = {name: getattr(valve, name) for name in QUANTITIES}
     real = [leaf for leaf in jax.tree.leaves(valve) if not jnp.iscomplexobj(leaf)]
-    return _shaped(valve.lattice, values, valve.poles, np.dtype(jnp.result_type(jnp.float32, *real)))
+    return _shaped(valve.lattice, values, valve.poles, valve.bands, np.dtype(jnp.result_type(jnp.float32, *real)))
 
 
 def check(valve: SpinValve) -> None:

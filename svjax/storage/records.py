@@ -12,9 +12,11 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from svjax.engine.arrays import real_array
+from svjax.model.bands import AbstractBand, LorentzianBand, StripBand
 from svjax.model.bias import Bias, Constant, Oscillating, Pulse, VoltageDrop, Waveform
 from svjax.model.lattice import Lattice
 from svjax.model.poles import Poles
+from svjax.model.quantities import quantities
 from svjax.model.valve import QUANTITIES, SpinValve, build, prepare
 
 BIASES = {kind.__name__: kind for kind in (Constant, VoltageDrop, Waveform, Pulse, Oscillating)}
@@ -34,6 +36,7 @@ def valve_to_record(valve: SpinValve) -> dict[str, Any]:
         "lattice": graph,
         "parameters": {name: _plain(value) for name, value in given.items() if value is not None},
         "poles": poles if isinstance(valve.poles, tuple) else poles[0],
+        "bands": None if valve.bands is None else [band_to_record(band) for band in valve.bands],
         "dtype": str(valve.dtype),
     }
 
@@ -62,9 +65,28 @@ def valve_from_record(record: Mapping[str, Any]) -> SpinValve:
             for part in (poles if isinstance(poles, list) else [poles])
         ]
         given["poles"] = tuple(expansions) if isinstance(poles, list) else expansions[0]
+        bands = record.get("bands")
+        given["bands"] = None if bands is None else [band_from_record(band) for band in bands]
         return build(lattice, given | {"dtype": dtype})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The valve of this run cannot be read ({type(error).__name__}: {error}).") from None
+
+
+def band_to_record(band: AbstractBand | None) -> dict[str, Any] | None:
+    """A band by its name and what its constructor takes."""
+    if band is None:
+        return None
+    if isinstance(band, StripBand):
+        return {"kind": "StripBand", "columns": band.columns}
+    return {"kind": type(band).__name__} | {name: _plain(getattr(band, name)) for name in quantities(type(band))}
+
+
+def band_from_record(record: Mapping[str, Any] | None) -> AbstractBand | None:
+    """The band of `band_to_record`."""
+    if record is None:
+        return None
+    values = dict(record)
+    return {"StripBand": StripBand, "LorentzianBand": LorentzianBand}[values.pop("kind")](**values)
 
 
 def _lattice_from_record(graph: Mapping[str, Any]) -> Lattice:

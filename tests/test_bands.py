@@ -1,0 +1,141 @@
+"""Leads with a band against integrals over Gamma(e) and against the exact strip."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.special import expit
+
+import svjax as sv
+from svjax.model.bands import strip_hoppings, strip_self_energy
+from svjax.storage.records import valve_from_record, valve_to_record
+
+WIDTH, CENTER, GAMMA, LEVEL, T = (1.3, 0.8), (0.2, -0.3), (0.7, 1.1), 0.15, 0.1
+NO_SPINS = np.zeros((0, 3))
+
+
+def one_level(**changes):
+    bands = [sv.LorentzianBand(WIDTH[0], CENTER[0]), sv.LorentzianBand(WIDTH[1], CENTER[1])]
+    given = dict(contacts=[[0], [0]], mu_bar=LEVEL, lead_coupling=GAMMA, temperature=T, bands=bands)
+    return sv.SpinValve.from_bonds(1, [], **given | {"poles": sv.optimized_poles(14)} | changes)
+
+
+def gamma(e, mu, lead):
+    return GAMMA[lead] * WIDTH[lead] ** 2 / ((e - CENTER[lead] - mu[lead]) ** 2 + WIDTH[lead] ** 2)
+
+
+def integrals(mu):
+    """Occupation and particle current of one level between two Lorentzian leads, both spins, by quadrature."""
+    shift = lambda e, k: GAMMA[k] * WIDTH[k] / 2 / (e - CENTER[k] - mu[k] + 1j * WIDTH[k])
+    green = lambda e: abs(1 / (e - LEVEL - shift(e, 0) - shift(e, 1))) ** 2 / np.pi
+    filled = lambda e, lead: gamma(e, mu, lead) * expit(-(e - mu[lead]) / T)
+    tail = quad(lambda x: green(-1 / x) * (gamma(-1 / x, mu, 0) + gamma(-1 / x, mu, 1)) / x**2, 0, 1 / 40)[0]
+    body = lambda f: quad(f, -40, 40, limit=2000, points=[-1, 0, 1], epsabs=1e-12)[0]
+    occupation = tail + body(lambda e: green(e) * (filled(e, 0) + filled(e, 1)))
+    flow = lambda e: green(e) * (gamma(e, mu, 1) * filled(e, 0) - gamma(e, mu, 0) * filled(e, 1))
+    return occupation, body(flow)
+
+
+@pytest.mark.parametrize("mu", [(0.0, 0.0), (0.6, -0.5)])
+def test_one_level_between_lorentzian_leads(mu):
+    valve = one_level()
+    state = sv.stationary(valve, NO_SPINS, mu)
+    occupation, current = integrals(mu)
+    assert np.isclose(sv.particle_number(valve, state), occupation, atol=1e-9)
+    for lead in (0, 1):
+        assert np.isclose(2 * sv.charge_current(valve, state, lead), current, atol=1e-9)
+    rest = sv.time_derivative(valve, state, mu)
+    assert max(float(jnp.abs(part).max()) for part in (rest.rho, rest.pi)) < 1e-11
+    assert np.abs(state.rho - sv.exact_density_matrix(valve, NO_SPINS, mu)).max() < 1e-10
+
+
+def test_a_run_after_a_step_of_the_level_ends_in_the_integrals_and_keeps_its_charge_balanced():
+    valve, mu = one_level(), (0.6, -0.5)
+    start = sv.stationary(valve, NO_SPINS)
+    run = sv.evolve(valve, start, mu, 40.0, dt=0.05, method="etd")
+    occupation, current = integrals(mu)
+    assert np.isclose(sv.particle_number(valve, run.state), occupation, atol=1e-6)
+    assert np.isclose(2 * run.observables["charge_current"][-1, 0], current, atol=1e-6)
+    assert abs(sv.charge_balance(valve, run.state)) < 1e-12
+
+
+def test_a_wide_lorentzian_is_a_wide_band():
+    wide, lorentz = one_level(bands=None), one_level(bands=[sv.LorentzianBand(3e5), None])
+    found = [sv.site_charge(v, sv.stationary(v, NO_SPINS, (0.6, -0.5)))[0] for v in (wide, lorentz)]
+    assert np.isclose(*found, atol=1e-4)
+
+
+def test_a_lorentzian_magnetic_lead_is_the_matrix_of_lorentzians():
+    p = np.array([[0.3, -0.5, 0.4], [0.0, 0.0, 0.0]])
+    valve = one_level(lead_polarization=p, j_sd=1.0, layers=[[0]])
+    spins = np.array([[0.6, 0.0, 0.8]])
+    sigma = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+    h = LEVEL * np.eye(2) + 0.5 * np.einsum("a,ast->st", spins[0], sigma)
+    spin = [np.eye(2) + np.einsum("a,ast->st", p[lead], sigma) for lead in (0, 1)]
+    for e in (-0.7, 0.4):
+        shift = sum(GAMMA[k] * WIDTH[k] / 2 / (e - CENTER[k] + 1j * WIDTH[k]) * spin[k] for k in (0, 1))
+        green = np.linalg.inv(e * np.eye(2) - h - shift)
+        wanted = np.trace(gamma(e, (0, 0), 0) * spin[0] @ green @ (gamma(e, (0, 0), 1) * spin[1]) @ green.conj().T).real
+        assert np.isclose(sv.transmission(valve, spins, e), wanted, atol=1e-12)
+
+
+def test_the_self_energy_of_a_strip_converges():
+    e = np.linspace(-1.9, 1.9, 401)
+    errors = [
+        np.abs(strip_self_energy(np.array(strip_hoppings(m)), e) - (e - 1j * np.sqrt(4 - e**2)) / 2).max()
+        for m in (4, 6, 8, 10)
+    ]
+    assert np.all(np.diff(errors) < 0) and errors[0] < 0.12 and errors[2] < 0.022 and errors[3] < 0.018
+
+
+def test_a_clean_strip_transmits_its_open_channels():
+    """Channel k of a strip of width 3 is open for |e + 2 cos(pi k/4)| < 2; both spins."""
+    energies = np.array([-2.4, -1.0, 0.3, 1.1, 2.3])
+    open_channels = 2 * sum(np.abs(energies + 2 * np.cos(np.pi * k / 4)) < 2 for k in (1, 2, 3))
+    errors = []
+    for columns in (4, 10):
+        bands = [sv.StripBand(columns)] * 2
+        valve = sv.SpinValve.square(3, 3, 0, 0, j_sd=0.0, anisotropy=(), bands=bands)
+        errors.append(np.abs(sv.transmission(valve, NO_SPINS, energies) - open_channels).max())
+    assert errors[1] < 0.02 and errors[1] < errors[0] / 5, errors
+
+
+def test_the_valve_keeps_its_own_sites_and_has_gradients_in_its_bands():
+    valve = one_level()
+
+    def occupation(width):
+        changed = one_level(bands=[sv.LorentzianBand(width, CENTER[0]), sv.LorentzianBand(WIDTH[1], CENTER[1])])
+        return sv.particle_number(changed, sv.stationary(changed, NO_SPINS, (0.6, -0.5)))
+
+    state = sv.stationary(valve, NO_SPINS)
+    assert valve.lattice.n_sites == 1 and state.rho.shape == (6, 6)
+    assert sv.site_charge(valve, state).shape == (1,) and sv.site_spin(valve, state).shape == (1, 3)
+    slope, step = jax.grad(occupation)(1.3), 1e-4
+    assert np.isclose(slope, (occupation(1.3 + step) - occupation(1.3 - step)) / (2 * step), rtol=1e-6)
+
+
+def test_levels_of_a_band_follow_the_level_of_their_lead():
+    """Gauge invariance: shifting all mu_l and mu_bar together changes nothing but the levels."""
+    bands = [sv.LorentzianBand(1.3, 0.2), sv.StripBand(4)]
+    shifted = [one_level(bands=bands), one_level(bands=bands, mu_bar=LEVEL + 0.7)]
+    mus = [(0.3, -0.4), (1.0, 0.3)]
+    found = [sv.stationary(v, NO_SPINS, mu).rho for v, mu in zip(shifted, mus, strict=True)]
+    assert np.allclose(*found, atol=1e-10)
+
+
+@pytest.mark.parametrize("bands", [[sv.LorentzianBand(1.0)], ["strip", None], sv.StripBand(4)])
+def test_wrong_bands_are_refused(bands):
+    with pytest.raises(ValueError, match="Argument `bands` must hold"):
+        one_level(bands=bands)
+
+
+def test_wrong_numbers_of_bands_are_refused():
+    for make, match in ((lambda: sv.LorentzianBand(1j), "width"), (lambda: sv.StripBand(2.5), "columns")):
+        with pytest.raises(ValueError, match=match):
+            make()
+
+
+def test_bands_come_back_from_a_record():
+    valve = one_level(bands=[sv.LorentzianBand(1.3, 0.2), sv.StripBand(4)])
+    assert valve_from_record(valve_to_record(valve)) == valve
