@@ -1,5 +1,6 @@
 """Landauer-Buttiker spectra and currents at frozen spins, Eqs. (16)-(18)."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -67,12 +68,12 @@ def local_density_of_states(
     """
     own_sites = valve.lattice.n_sites
     valve, spins, energies = _prepare(valve, spins, energies, bias)
+    return _over_energies(valve, spins, energies, _filling)[..., :own_sites, :]
+
+
+def _filling(valve: SpinValve, green: Array) -> Float[Array, "sites 2"]:
     width = jax.scipy.linalg.block_diag(*(lead.gamma for lead in leads(valve)))
-
-    def one(columns):
-        return jnp.sum(columns @ width * columns.conj(), 1).real.reshape(-1, 2)[:own_sites] / (2 * jnp.pi)
-
-    return _over_energies(valve, spins, energies, one)
+    return jnp.sum(green @ width * green.conj(), 1).real.reshape(-1, 2) / (2 * jnp.pi)
 
 
 def layer_density_of_states(
@@ -157,25 +158,28 @@ def _transmissions(
     """Transmission into the up and down states of the lead ``other``."""
     valve, spins, energies = _prepare(valve, spins, energies, bias)
     _check_leads(valve, lead, other)
+    return _over_energies(valve, spins, energies, _arriving, (lead, other))
+
+
+def _arriving(valve: SpinValve, green: Array, lead: int, other: int) -> Float[Array, "2"]:
     electrodes = leads(valve)
-    first = sum(len(one.rows) for one in electrodes[:other])
     here, there = electrodes[lead], electrodes[other]
-
-    def one(green):
-        between = green[here.rows, first : first + len(there.rows)]
-        arriving = jnp.sum((between.conj().T @ here.gamma @ between) * there.gamma.T, 0)
-        return arriving.real.reshape(-1, 2).sum(0)
-
-    return _over_energies(valve, spins, energies, one)
+    first = sum(len(one.rows) for one in electrodes[:other])
+    between = green[here.rows, first : first + len(there.rows)]
+    arriving = jnp.sum((between.conj().T @ here.gamma @ between) * there.gamma.T, 0)
+    return arriving.real.reshape(-1, 2).sum(0)
 
 
-@partial(jax.jit, static_argnums=3)
-def _over_energies(valve: SpinValve, spins: Spins, energies: Array, measure) -> Array:
-    """``measure`` of the contacts' columns of G^R(e) = (e - H_eff)^-1, (2N, contact spinors), at every energy."""
+@partial(jax.jit, static_argnums=(3, 4))
+def _over_energies(
+    valve: SpinValve, spins: Spins, energies: Array, measure: Callable, of: tuple[int, ...] = ()
+) -> Array:
+    """``measure`` at every energy of the valve, the contacts' columns of G^R(e) = (e - H_eff)^-1, (2N, contact
+    spinors), and the leads ``of`` which it is."""
     h_eff = effective_hamiltonian(valve, spins)
     contacts = np.concatenate(valve.lattice.contact_rows)
     identity = jnp.eye(len(h_eff), dtype=h_eff.dtype)
-    one = lambda energy: measure(jnp.linalg.solve(energy * identity - h_eff, identity[:, contacts]))
+    one = lambda energy: measure(valve, jnp.linalg.solve(energy * identity - h_eff, identity[:, contacts]), *of)
     values = jax.lax.map(one, energies.ravel())
     return values.reshape(*energies.shape, *values.shape[1:])
 

@@ -17,6 +17,7 @@ class SparseRows:
 
     The product is ``y[i, ...] = sum_k value[i, k] x[index[i, k], ...]``. Its transpose is again a product of this kind,
     so that reverse mode costs as much as the product, where the automatic transpose of a gather is a slow scatter.
+    Compared by value: the products of equal matrices share their compiled programs.
     """
 
     def __init__(self, shape: tuple[int, int], rows: Numbers, cols: Numbers, values: Numbers):
@@ -38,6 +39,16 @@ class SparseRows:
     def transpose(self) -> "SparseRows":
         row, col, value = self.entries
         return SparseRows((self.shape[1], self.shape[0]), col, row, value)
+
+    @cached_property
+    def _key(self) -> tuple:
+        return self.shape, *((part.dtype.str, part.tobytes()) for part in self.entries)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, SparseRows) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
     def __call__(self, x: Inexact[Array, "cols *rest"]) -> Inexact[Array, "rows *rest"]:
         return sparse_rows_p.bind(x, table=self)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -36,6 +37,16 @@ def _numbers(value: Numbers) -> np.ndarray:
 
 def _errors(value: Numbers | None) -> np.ndarray | None:
     return None if value is None else np.asarray(value, float)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An observable as "fitted", for `evolve`; two of one observable are equal and share their compiled run."""
+
+    observable: Observable
+
+    def __call__(self, valve: SpinValve, state: State) -> dict[str, Array]:
+        return {"fitted": of_state(valve, state, self.observable)}
 
 
 class Trace(eqx.Module):
@@ -88,7 +99,7 @@ class Trace(eqx.Module):
             save_every=self.stride,
             start_step=start_step,
             method=self.method,
-            observe=lambda valve, state: {"fitted": of_state(valve, state, self.observable)},
+            observe=Fitted(self.observable),
         )
 
     def first_state(self, valve: SpinValve) -> State:

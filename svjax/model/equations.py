@@ -88,7 +88,7 @@ def time_derivative(valve: SpinValve, state: State, mu: Numbers | None = None) -
     """
     valve = prepare(valve)
     check_state(valve, state)
-    return coupled_derivative(valve, state, check_mu(valve, mu))
+    return jax.jit(coupled_derivative)(valve, state, check_mu(valve, mu))
 
 
 def check_state(valve: SpinValve, state: State) -> None:

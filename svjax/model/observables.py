@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -138,7 +139,7 @@ def charge_balance(valve: SpinValve, state: State) -> Scalar:
     """d<N>/dt from the equation of motion minus 2 sum_l Re Tr Pi_l over the leads: zero in exact arithmetic."""
     valve = canonical(valve)
     wide = extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))  # levels do not change the trace
-    rate = jnp.trace(rho_derivative(wide, local_blocks(wide, state.spins), state)).real
+    rate = jnp.trace(jax.jit(rho_derivative)(wide, local_blocks(wide, state.spins), state)).real
     inflow = [jnp.einsum("css->", _lead_blocks(wide, state, lead)).real for lead in range(len(valve.lattice.contacts))]
     return rate - 2 * sum(inflow, jnp.zeros_like(rate))
 
