@@ -199,7 +199,7 @@ def price(valve, bias):
 
 levels = {f"voltages[{k}]": sv.Free(start=0.2, low=-3.0, high=3.0) for k in range(1, LEVELS - 1)}
 flat = sv.Waveform(np.linspace(0, PULSE, LEVELS), np.zeros(LEVELS))
-design = sv.fit(small, levels, price, bias=flat, mode="reverse", max_steps=2 if REDUCED else 60)
+design = sv.minimise(small, levels, price, bias=flat, mode="reverse", max_steps=2 if REDUCED else 60)
 print(design.reason)
 tilt, charge = tilt_and_charge(small, design.bias)
 print(f"the pulse: tilt {tilt:.4f}, charge {charge:.4f}")
@@ -245,6 +245,6 @@ time = lambda valve, bias: -1 / slowest(valve, bias).real
 print(f"as it is: t_R = {time(small, bias):.1f}")
 for name, sign in (("fastest", 1), ("slowest", -1)):
     loss = lambda valve, bias, sign=sign: sign * jnp.log(time(valve, bias))
-    found = sv.fit(small, within, loss, bias=bias, max_steps=2 if REDUCED else 50)
+    found = sv.minimise(small, within, loss, bias=bias, max_steps=2 if REDUCED else 50)
     values = ", ".join(f"{key} = {value:.3f}" for key, value in found.values.items())
     print(f"{name}: t_R = {time(found.valve, bias):.1f} with {values} ({found.reason})")

@@ -48,7 +48,8 @@ from svjax.electrons.stationary import exact_density_matrix as exact_density_mat
 from svjax.engine.devices import join_processes as join_processes
 from svjax.fitting.coordinates import Free as Free
 from svjax.fitting.fit import fit as fit
-from svjax.fitting.result import Fit as Fit, FitProgress as FitProgress
+from svjax.fitting.minimise import minimise as minimise
+from svjax.fitting.result import Fit as Fit, Minimum as Minimum
 from svjax.fitting.targets import SteadyCurve as SteadyCurve, Trace as Trace
 from svjax.fitting.torques import (
     TorqueFit as TorqueFit,
@@ -56,6 +57,7 @@ from svjax.fitting.torques import (
     macrospin_modes as macrospin_modes,
     micromagnetic_parameters as micromagnetic_parameters,
 )
+from svjax.fitting.trial import FitProgress as FitProgress
 from svjax.macrospin.exchange import (
     ExchangeCoupling as ExchangeCoupling,
     effective_coupling as effective_coupling,

@@ -23,8 +23,8 @@ jax.config.update("jax_enable_x64", True)
 SLOW_LIMIT = 3600
 """Seconds that a slow test may take; those of the others stand in pyproject.toml."""
 
-MOST_MAPS = 3_000
-"""A process that holds more memory maps than this drops its compiled programs: some 100 maps and 15 MB for each."""
+MOST_MAPS, MOST_MEMORY = 3_000, 0.7e9
+"""A process that holds more memory maps or bytes than this drops its compiled programs: 100 maps and 15 MB for each."""
 
 PROCESS = Path("/proc/self")
 """What Linux says of a process; where it is not there, memory is not watched."""
@@ -67,7 +67,8 @@ def pytest_runtest_teardown(item):
         return
     count = (PROCESS / "maps").read_bytes().count(b"\n")
     item.config.seen["maps"] = max(count, item.config.seen["maps"])
-    if count > MOST_MAPS:
+    resident = os.sysconf("SC_PAGESIZE") * int((PROCESS / "statm").read_text().split()[1])
+    if count > MOST_MAPS or resident > MOST_MEMORY:
         jax.clear_caches()
         eqx.clear_caches()
         gc.collect()

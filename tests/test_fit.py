@@ -157,17 +157,15 @@ def test_bounds_hold_where_the_data_ask_for_more():
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_a_scalar_loss_is_descended(mode):
     banana = lambda valve, bias: (1 - valve.mu_bar) ** 2 + 10 * (valve.j_sd - valve.mu_bar**2) ** 2
-    fit = sv.fit(fast_valve(), ["mu_bar", "j_sd"], banana, mode=mode, max_steps=100)
-    assert fit.converged and fit.errors is None
+    fit = sv.minimise(fast_valve(), ["mu_bar", "j_sd"], banana, mode=mode, max_steps=100)
+    assert fit.converged
     np.testing.assert_allclose(list(fit.values.values()), 1, atol=1e-3)
-    with pytest.raises(ValueError, match="covariance is needed"):
-        fit.derived(lambda valve, bias: valve.j_sd)
 
 
 def test_of_several_starts_the_best_wins():
     wells = lambda valve, bias: (valve.mu_bar**2 - 1) ** 2 + 0.2 * valve.mu_bar
     free = {"mu_bar": sv.Free(start=0.9, low=-2.0, high=2.0)}
-    one, many = (sv.fit(fast_valve(), free, wells, starts=starts) for starts in (1, 6))
+    one, many = (sv.minimise(fast_valve(), free, wells, starts=starts) for starts in (1, 6))
     assert one.values["mu_bar"] > 0.8 and many.values["mu_bar"] < -0.9
 
 
@@ -189,10 +187,19 @@ def test_an_easy_axis_is_a_direction():
 
 def test_a_scalar_loss_has_priors_and_any_scale():
     prior = {"j_sd": sv.Free(prior=(2.0, 0.1))}
-    fit = sv.fit(fast_valve(), prior, lambda valve, bias: (valve.j_sd - 3.0) ** 2)
+    fit = sv.minimise(fast_valve(), prior, lambda valve, bias: (valve.j_sd - 3.0) ** 2)
     assert fit.values["j_sd"] == pytest.approx(206 / 102, abs=1e-4)
-    tiny = sv.fit(fast_valve(), ["j_sd"], lambda valve, bias: 1e-9 * (valve.j_sd - 3.0) ** 2)
+    tiny = sv.minimise(fast_valve(), ["j_sd"], lambda valve, bias: 1e-9 * (valve.j_sd - 3.0) ** 2)
     assert tiny.values["j_sd"] == pytest.approx(3.0, abs=1e-3)
+
+
+def test_fit_sends_a_scalar_loss_to_minimise():
+    square = lambda valve, bias: (valve.j_sd - 3.0) ** 2
+    with pytest.warns(DeprecationWarning, match="is now `minimise`"):
+        found = sv.fit(fast_valve(), ["j_sd"], square)
+    assert found.values == sv.minimise(fast_valve(), ["j_sd"], square).values
+    with pytest.raises(ValueError, match=r"`loss` must return one number, but returns shape \(7,\)"):
+        sv.minimise(fast_valve(), ["j_sd", "mu_bar"], straight)
 
 
 def test_a_parameter_at_its_bound_is_named_and_the_others_keep_their_errors():
@@ -201,6 +208,14 @@ def test_a_parameter_at_its_bound_is_named_and_the_others_keep_their_errors():
     assert fit.values["j_sd"] == pytest.approx(2.2, abs=1e-3) and fit.reason.endswith("; at a bound: j_sd")
     assert fit.errors["hopping"] == pytest.approx(0.01 / np.sqrt(2), rel=1e-3) and fit.errors["j_sd"] == 0
     assert fit.derived(lambda valve, _: jnp.log(valve.hopping))[1] == pytest.approx(0.01 / np.sqrt(2) / 1.1, rel=1e-2)
+
+
+def test_only_a_correlation_that_there_is_is_told():
+    apart = lambda valve, bias: jnp.stack([valve.j_sd - 3.0, valve.mu_bar - 1.0]) / 0.1
+    together = lambda valve, bias: jnp.stack([valve.j_sd + valve.mu_bar - 3.0, valve.mu_bar - 1.0]) / 0.1
+    assert "correlation" not in str(sv.fit(fast_valve(), ["j_sd", "mu_bar"], apart))
+    assert "correlation" not in str(sv.fit(fast_valve(), ["j_sd"], apart))
+    assert "correlation -0.71, of j_sd and mu_bar" in str(sv.fit(fast_valve(), ["j_sd", "mu_bar"], together))
 
 
 # Identifiability
@@ -274,6 +289,7 @@ WITH_NAN = np.where(np.arange(24).reshape(4, 2, 3) == 8, np.nan, 0.0)
         (["anisotropy"], sv.Trace(T, GOOD), "must give 'anisotropy' a start or an index"),
         ("j_sd", sv.Trace(T, GOOD), "must be a list of names"),
         ([], sv.Trace(T, GOOD), "must name parameters"),
+        ({"anisotropy": 0.3, "anisotropy[1]": 0.2}, sv.Trace(T, GOOD), "each number once, but 'anisotropy\\[1\\]'"),
         ({"hopping": -1.0}, sv.Trace(T, GOOD), "must start 'hopping' between 0 and inf, but does at -1"),
         ({"j_sd": sv.Free(low=3.0)}, sv.Trace(T, GOOD), "must start 'j_sd' between 3 and inf, but does at 2"),
         ({"j_sd": sv.Free(prior=(1.0, 0.0))}, sv.Trace(T, GOOD), "prior"),

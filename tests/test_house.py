@@ -8,13 +8,13 @@ import pytest
 import svjax
 
 ROOMS = {
-    "engine": "arrays sparse integrate error_bars least_squares devices clock",
+    "engine": "shown arrays sparse integrate error_bars least_squares devices clock",
     "model": "units poles lattice geometries quantities bands bias builder valve spins leads hamiltonian extended"
     " parameters equations observables levels",
     "electrons": "stationary response landauer spectrum",
     "dynamics": "step_size evolve eigenproblem stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",
-    "fitting": "coordinates targets multiple_shooting result fit torques",
+    "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",
     "simulations": "plan loop three_stage convergence dataset curve run_checkpoint runs tasks parameter_grid batch"
     " points sweep_dataset sweep_store tile_writer tile sweep resume",

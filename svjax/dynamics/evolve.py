@@ -43,6 +43,9 @@ class DivergedError(RuntimeError):
         super().__init__(message)
         self.trajectory = trajectory
 
+    def __reduce__(self):
+        return type(self), (*self.args, self.trajectory)
+
 
 def evolve(
     valve: SpinValve,

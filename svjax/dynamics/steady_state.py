@@ -38,6 +38,9 @@ class ConvergenceError(RuntimeError):
         super().__init__(message)
         self.residual, self.state, self.mode = residual, state, mode
 
+    def __reduce__(self):
+        return type(self), (*self.args, self.residual, self.state, self.mode)
+
 
 def steady_state(
     valve: SpinValve, bias: BiasLike, *, spins: ArrayLike | None = None, allow_unstable: bool = False

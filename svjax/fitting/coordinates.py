@@ -109,6 +109,9 @@ def parameters(model, bias, free: Sequence[str] | Mapping[str, Free | float]) ->
     given = dict(free) if isinstance(free, Mapping) else {name: Free() for name in free}
     if not given or (not isinstance(free, Mapping) and len(given) != len(free)):
         raise ValueError(f"Argument `free` must name parameters, each once, but is {list(free)}.")
+    whole = {name.split("[")[0] for name in given if "[" not in name}
+    if twice := [name for name in given if "[" in name and name.split("[")[0] in whole]:
+        raise ValueError(f"Argument `free` must name each number once, but {twice[0]!r} is part of another name.")
     columns = [_resolved(model, bias, name, choice) for name, choice in given.items()]
     return Parameters(tuple(given), *(tuple(column) for column in zip(*columns, strict=True)))
 

@@ -12,10 +12,12 @@ from jaxtyping import Array, ArrayLike, Complex, Float
 from scipy import constants
 
 from svjax.engine.arrays import Numbers, real_array
+from svjax.engine.shown import Row, Shown
 from svjax.fitting.coordinates import Free
 from svjax.fitting.fit import fit
-from svjax.fitting.result import Fit, FitProgress
+from svjax.fitting.result import Fit
 from svjax.fitting.targets import Trace
+from svjax.fitting.trial import FitProgress
 from svjax.macrospin.model import MacrospinModel, TwoVectors, nearby, tangents
 from svjax.model.units import Units
 
@@ -32,7 +34,7 @@ class Start(eqx.Module):
         return nearby(self.reference, self.start)
 
 
-class TorqueFit(eqx.Module):
+class TorqueFit(Shown, eqx.Module):
     """What `fit_torques` returns.
 
     - `model`: the fitted `MacrospinModel`; `start`: its directions (2, 3) at the first time of the run.
@@ -50,11 +52,15 @@ class TorqueFit(eqx.Module):
     frequency: float
     frequency_error: float
 
-    def __str__(self) -> str:
-        return (
-            f"{self.fit}\nt_R = {self.relaxation_time:.6g} +- {self.relaxation_error:.2g}, "
-            f"omega = {self.frequency:.6g} +- {self.frequency_error:.2g}"
-        )
+    def _rows(self) -> list[Row]:
+        return self.fit._rows()
+
+    def _foot(self) -> list[str]:
+        return [
+            *self.fit._foot(),
+            f"t_R = {self.relaxation_time:.6g} +- {self.relaxation_error:.2g}, "
+            f"omega = {self.frequency:.6g} +- {self.frequency_error:.2g}",
+        ]
 
 
 def fit_torques(
@@ -101,7 +107,7 @@ def fit_torques(
     found = fit(model, names, trace, bias=Start(reference, jnp.zeros(4)), progress=progress)
     last = m[-1] / np.linalg.norm(m[-1], axis=-1, keepdims=True)
     numbers = [lambda model, _: -1 / _slowest(model, last).real, lambda model, _: _slowest(model, last).imag]
-    if found.spread is not None and np.all(np.isfinite(found.spread)):
+    if np.all(np.isfinite(found.spread)):
         t_r, frequency = (found.derived(number) for number in numbers)
     else:
         t_r, frequency = ((number(found.valve, None), np.inf) for number in numbers)

@@ -97,6 +97,9 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(run.reason)
         self.run = run
 
+    def __reduce__(self):
+        return type(self), (self.run,)
+
 
 class DivergedRun(DivergedError):
     """A run whose state became infinite or nan. ``run`` holds what was saved before."""
@@ -104,6 +107,9 @@ class DivergedRun(DivergedError):
     def __init__(self, run: Run):
         super().__init__(run.reason, Trajectory(jnp.asarray(run.t), run.state, dict(run.observables)))
         self.run = run
+
+    def __reduce__(self):
+        return type(self), (self.run,)
 
 
 class Quench(eqx.Module):
