@@ -79,10 +79,13 @@ from svjax.model.bias import (
     asymmetric as asymmetric,
     symmetric as symmetric,
 )
+from svjax.model.drives import FieldPulse as FieldPulse, PeierlsPulse as PeierlsPulse, Ramp as Ramp
 from svjax.model.equations import State as State, time_derivative as time_derivative
 from svjax.model.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.model.lattice import Lattice as Lattice
 from svjax.model.observables import (
+    bond_currents as bond_currents,
+    bond_spin_currents as bond_spin_currents,
     charge_balance as charge_balance,
     charge_current as charge_current,
     current_driven_torque as current_driven_torque,

@@ -10,7 +10,7 @@ import svjax
 ROOMS = {
     "engine": "shown arrays sparse integrate error_bars least_squares devices clock",
     "model": "units poles lattice geometries quantities bands bias builder valve spins leads hamiltonian extended"
-    " parameters equations observables levels",
+    " parameters drives noise equations observables levels",
     "electrons": "stationary response landauer spectrum",
     "dynamics": "step_size evolve eigenproblem stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",

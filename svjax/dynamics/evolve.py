@@ -1,7 +1,6 @@
 """Time evolution: `evolve`, its `Trajectory`, and the step as a diffrax solver."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar
 
 import diffrax
@@ -15,8 +14,10 @@ from svjax.dynamics.step_size import check_method, check_step, whole_steps
 from svjax.engine.arrays import Numbers, known
 from svjax.engine.integrate import checkpointed_scan, exponential_step, runge_kutta_step
 from svjax.model.bias import Bias, as_bias
+from svjax.model.drives import Drive, check_drive
 from svjax.model.equations import State, check_state, coupled_derivative
 from svjax.model.leads import decay_rates
+from svjax.model.noise import renormalized, with_noise
 from svjax.model.observables import default_observables
 from svjax.model.valve import SpinValve, check_spins, prepare
 
@@ -59,6 +60,8 @@ def evolve(
     method: str = "rk38",
     observe: Observe | None = None,
     freeze_spins: bool = False,
+    drive: Drive | None = None,
+    key: Array | None = None,
 ) -> Trajectory:
     """Evolve electrons and spins together, Eqs. (3), (4), (8)-(10), by fixed steps of fourth order.
 
@@ -73,6 +76,10 @@ def evolve(
       takes the decay of the poles exactly, so that only the electrons' bandwidth and the spins limit the step.
     - `observe`: function of (valve, state) that returns a dict of arrays; `default_observables` if None.
     - `freeze_spins`: keep the spins where they are.
+    - `drive`: function (valve, t) -> valve that lets any parameter but Gamma, T and the poles depend on time
+      (`FieldPulse`, `PeierlsPulse`, `Ramp`, or your own).
+    - `key`: of ``jax.random``, for the thermal noise of a valve with ``damping`` and ``spin_temperature``; the noise of
+      a step depends on the key and the number of the step alone. None: no noise.
 
     **Returns:** a `Trajectory`. Differentiable in valve, state and bias, forward and reverse (reverse mode keeps about
     the square root of the number of steps in memory), and it can be batched by ``jax.vmap``. Raises `DivergedError`,
@@ -88,8 +95,10 @@ def evolve(
         raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
     check_method(method)
     check_step(valve, bias, dt, start_step * dt, method)
+    if drive is not None:
+        check_drive(valve, drive)
     observe = default_observables if observe is None else observe
-    step = Step(valve, bias, jnp.asarray(dt, valve.j_sd.dtype), method, freeze_spins)
+    step = Step(valve, bias, jnp.asarray(dt, valve.j_sd.dtype), method, freeze_spins, drive, key)
     first = jnp.asarray(start_step)
     done = first - 1  # a step that is not in this run
     if method == "etd" and isinstance(start_step, int) and start_step == 0 and steps:
@@ -108,13 +117,33 @@ class Step(eqx.Module):
     dt: Array
     method: str = eqx.field(static=True)
     freeze_spins: bool = eqx.field(static=True)
+    drive: Drive | None = None
+    key: Array | None = None
 
     def __call__(self, state: State, n: Array) -> State:
-        return self.advance(state, n * self.dt, self.dt)
+        step = self.with_noise(n)
+        return step.ended(step.advance(state, n * self.dt, self.dt))
+
+    def valve_at(self, t: Array) -> SpinValve:
+        """The valve at time ``t``."""
+        return self.valve if self.drive is None else self.drive(self.valve, t)
+
+    def with_noise(self, n: Array) -> "Step":
+        """The step with the random field of step ``n``, if there is noise."""
+        if self.key is None:
+            return self
+        noisy = lambda valve: with_noise(valve, self.key, n, self.dt)
+        if self.drive is None:
+            return eqx.tree_at(lambda s: s.valve, self, noisy(self.valve))
+        return eqx.tree_at(lambda s: s.drive, self, lambda valve, t, drive=self.drive: noisy(drive(valve, t)))
+
+    def ended(self, state: State) -> State:
+        """The state at the end of a step: with noise, spins get their length back."""
+        return state if self.key is None else eqx.tree_at(lambda s: s.spins, state, renormalized(state.spins))
 
     def advance(self, state: State, t: Array, dt: Array) -> State:
         """From ``t`` to ``t + dt``."""
-        derivative = partial(derivative_at, self.valve, self.bias, freeze_spins=self.freeze_spins)
+        derivative = lambda t, y: derivative_at(self.valve_at(t), self.bias, t, y, freeze_spins=self.freeze_spins)
         if self.method == "etd":
             return exponential_step(derivative, pole_decay(self.valve), t, state, dt)
         return runge_kutta_step(derivative, t, state, dt)
@@ -128,9 +157,10 @@ exponential follows in Pi but the quadrature of rho does not, would leave an err
 @eqx.filter_jit
 def graded_start(step: Step, state: State) -> State:
     """The step from t = 0, at which the levels may have jumped, in parts."""
+    step = step.with_noise(jnp.zeros((), int))
     times = np.concatenate([[0.0], np.cumsum(_GRADES)[:-1]])
     part = lambda state, grade: (step.advance(state, grade[0] * step.dt, grade[1] * step.dt), None)
-    return jax.lax.scan(part, state, jnp.asarray(np.stack([times, _GRADES], 1), step.dt.dtype))[0]
+    return step.ended(jax.lax.scan(part, state, jnp.asarray(np.stack([times, _GRADES], 1), step.dt.dtype))[0])
 
 
 @eqx.filter_jit
@@ -149,7 +179,7 @@ def run_steps(
 
     def until_save(state, first):
         state, _ = checkpointed_scan(one, state, first, save_every)
-        return state, (observe(step.valve, state), _is_finite(state))
+        return state, (observe(step.valve_at((first + save_every) * step.dt), state), _is_finite(state))
 
     count, rest = divmod(steps, save_every)
     state, (observables, finite) = checkpointed_scan(until_save, state, start_step, count, save_every)
