@@ -130,9 +130,10 @@ class Step(eqx.Module):
 
     def with_noise(self, n: Array) -> "Step":
         """The step with the random field of step ``n``, if there is noise."""
-        if self.key is None:
+        key = self.key
+        if key is None:
             return self
-        noisy = lambda valve: with_noise(valve, self.key, n, self.dt)
+        noisy = lambda valve: with_noise(valve, key, n, self.dt)
         if self.drive is None:
             return eqx.tree_at(lambda s: s.valve, self, noisy(self.valve))
         return eqx.tree_at(lambda s: s.drive, self, lambda valve, t, drive=self.drive: noisy(drive(valve, t)))

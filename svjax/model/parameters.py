@@ -43,7 +43,7 @@ def get_parameter(valve: eqx.Module, bias: Bias, name: str) -> Array:
     return _leaf(valve, bias, field, len(index))[index]
 
 
-def set_parameters(valve: Model, bias: Bias, values: Mapping[str, Numbers]) -> tuple[Model, Bias]:
+def set_parameters(valve: Model, bias: Any, values: Mapping[str, Numbers]) -> tuple[Model, Any]:
     """The valve and the bias with other ``values`` of the parameters named, in every entry where no index is given.
 
     Easy axes are given length one again once all their entries are set.
