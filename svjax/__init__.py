@@ -82,7 +82,9 @@ from svjax.model.bias import (
 from svjax.model.drives import FieldPulse as FieldPulse, PeierlsPulse as PeierlsPulse, Ramp as Ramp
 from svjax.model.equations import State as State, time_derivative as time_derivative
 from svjax.model.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
+from svjax.model.importers import from_hamiltonian as from_hamiltonian, from_kwant as from_kwant
 from svjax.model.lattice import Lattice as Lattice
+from svjax.model.lattice_file import load_lattice as load_lattice
 from svjax.model.observables import (
     bond_currents as bond_currents,
     bond_spin_currents as bond_spin_currents,
@@ -111,7 +113,7 @@ from svjax.model.poles import (
     poles_for as poles_for,
 )
 from svjax.model.units import Units as Units
-from svjax.model.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
+from svjax.model.valve import SpinValve as SpinValve, aligned_spins as aligned_spins, disorder as disorder
 from svjax.simulations.convergence import (
     Check as Check,
     Convergence as Convergence,

@@ -68,7 +68,7 @@ class ValveOptions(ShapeOptions):
         from svjax.model import geometries, poles, valve
 
         shape = self.length, self.width, self.pinned, self.free
-        geometries.square(*shape, self.buffer)
+        geometries.square(*shape, buffer=self.buffer)
         if self.poles < 1:
             raise ValueError(f"Argument `poles` must be at least 1, but is {self.poles}.")
         kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}

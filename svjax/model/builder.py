@@ -13,11 +13,12 @@ Build = TypeVar("Build", bound=Callable[..., Any])
 _unfinished: list[Callable[[Mapping[str, Quantity]], None]] = []
 
 
-def builder(**defaults: Any) -> Callable[[Build], Build]:
+def builder(*, omit: tuple[str, ...] = (), **defaults: Any) -> Callable[[Build], Build]:
     """Give the function below every parameter of the valve as an explicit keyword, in its signature and its help.
 
-    ``defaults`` differ from those of the table; ``...`` means that the keyword must be given. The table is made of the
-    class whose builders these are, so that they get their keywords from `finish_builders` behind it.
+    ``defaults`` differ from those of the table; ``...`` means that the keyword must be given. Those to ``omit`` are
+    none of its keywords. The table is made of the class whose builders these are, so that they get their keywords from
+    `finish_builders` behind it.
     """
 
     def wrap(build: Build) -> Build:
@@ -43,13 +44,13 @@ def builder(**defaults: Any) -> Callable[[Build], Build]:
                 | {"poles": None, "bands": None, "dtype": "float64"}
                 | defaults
             )
-            known.update({name: value for name, value in values.items() if name not in mine})
+            known.update({name: value for name, value in values.items() if name not in {*mine, *omit}})
             keyword = inspect.Parameter.KEYWORD_ONLY
             more = [
                 inspect.Parameter(name, keyword, default=inspect.Parameter.empty if value is ... else value)
                 for name, value in known.items()
             ]
-            built.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+            built.__signature__ = signature.replace(parameters=[*own, *more], return_annotation="SpinValve")  # type: ignore[attr-defined]
             lines = [f"- `{name}`: {kind.help} [{kind.unit}]." for name, kind in table.items() if name in known]
             lines += ["- `poles`: expansion of the Fermi function, one or one per lead.", "- `dtype`: precision."]
             built.__doc__ = f"{inspect.getdoc(build)}\n\n**Parameters:**\n\n" + "\n".join(lines)

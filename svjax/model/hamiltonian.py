@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Inexact
 
-from svjax.engine.arrays import Columns, Matrix, Spins
+from svjax.engine.arrays import Columns, Matrix, Numbers, Spins, real_array
 from svjax.model.leads import PAULI, broadening
 from svjax.model.spins import coupling
-from svjax.model.valve import SpinValve
+from svjax.model.valve import SpinValve, canonical
 
 
 def local_blocks(valve: SpinValve, spins: Spins) -> Complex[Array, "sites 2 2"]:
@@ -79,13 +79,14 @@ def apply_effective(valve: SpinValve, blocks: Complex[Array, "sites 2 2"], colum
     return (jnp.stack(local, 1) + hop(valve, x)).reshape(columns.shape)
 
 
-def effective_hamiltonian(valve: SpinValve, spins: Spins) -> Matrix:
+def effective_hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:
     """(2N, 2N) dense H_eff = H - (i/2) Gamma, for direct solvers; never used in the time loop."""
-    blocks = local_blocks(valve, spins)
+    valve = canonical(valve)
+    blocks = local_blocks(valve, real_array(spins, "spins").astype(valve.dtype))
     return apply_effective(valve, blocks, jnp.eye(valve.lattice.dim, dtype=blocks.dtype))
 
 
-def hamiltonian(valve: SpinValve, spins: Spins) -> Matrix:
+def hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:
     """(2N, 2N) dense H of Eq. (1), without the leads."""
     h_eff = effective_hamiltonian(valve, spins)
     return (h_eff + h_eff.conj().T) / 2

@@ -1,7 +1,7 @@
 """Sites, bonds, magnetic layers and contacts: everything about a valve that is geometry and never differentiated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -49,18 +49,23 @@ class Lattice:
             sites = [site for group in tidy[name] for site in group]
             if len(set(sites)) < len(sites):
                 raise ValueError(f"Argument `{name}` must not share a site between {name}, but does.")
-        magnetic = {site for layer in tidy["layers"] for site in layer}
-        pairs = _tidy_pairs("bonds", bonds, n_sites)
-        spin_pairs = _tidy_pairs("spin_bonds", spin_bonds, n_sites)
-        if stray := sorted({site for pair in spin_pairs for site in pair} - magnetic):
-            raise ValueError(f"Argument `spin_bonds` must join sites of `layers`, but site {stray[0]} is in none.")
+        pairs = tidy_pairs("bonds", bonds, n_sites)
         places = () if positions is None else _tidy_positions(positions, n_sites)
         shares = () if windings is None else tuple(np.asarray(real_array(windings, "windings"), float).tolist())
-        if shares and len(shares) != len(pairs):
+        if (shares and len(shares) != len(pairs)) or not np.isfinite(shares).all():
             raise ValueError(
                 f"Argument `windings` must hold {len(pairs)} numbers, one per bond, but has {len(shares)}."
             )
-        return Lattice(n_sites, pairs, **tidy, spin_bonds=spin_pairs, positions=places, windings=shares)
+        layers, contacts, monolayers = tidy.values()
+        lattice = Lattice(n_sites, pairs, layers, contacts, monolayers, positions=places, windings=shares)
+        return lattice.with_spin_bonds(spin_bonds)
+
+    def with_spin_bonds(self, pairs: Sequence[Sequence[int]]) -> "Lattice":
+        """The same lattice with the ``pairs`` of magnetic sites as its spin bonds."""
+        tidy = tidy_pairs("spin_bonds", pairs, self.n_sites)
+        if stray := sorted({site for pair in tidy for site in pair} - set(self.spin_sites.tolist())):
+            raise ValueError(f"Argument `spin_bonds` must join sites of `layers`, but site {stray[0]} is in none.")
+        return replace(self, spin_bonds=tidy)
 
     @cached_property
     def _hash(self) -> int:
@@ -147,10 +152,13 @@ class Lattice:
     def directions(self) -> np.ndarray:
         """(bonds, 3) unit vectors d_ij from site i to site j of each bond; needs ``positions``."""
         if not self.positions:
-            raise ValueError("Argument `positions` must be given where bonds have directions (as for `rashba`).")
+            raise ValueError("Argument `rashba` needs a lattice with `positions`, which give bonds their directions.")
         i, j = self.bond_array.T
         step = np.array(self.positions)[j] - np.array(self.positions)[i]
-        return step / np.linalg.norm(step, axis=1, keepdims=True)
+        length = np.linalg.norm(step, axis=1, keepdims=True)
+        if not np.all(length > 0):
+            raise ValueError("Argument `positions` must not put two sites that share a bond on one place, but does.")
+        return step / length
 
     @cached_property
     def phases_per_flux(self) -> np.ndarray:
@@ -211,7 +219,8 @@ class Lattice:
         return seen
 
 
-def _tidy_pairs(name: str, pairs: Sequence, n_sites: int) -> Pairs:
+def tidy_pairs(name: str, pairs: Sequence, n_sites: int) -> Pairs:
+    """Pairs of different sites as whole numbers, each pair once; raises ValueError for anything else."""
     tidy = []
     for pair in pairs:
         if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
@@ -228,7 +237,7 @@ def _tidy_pairs(name: str, pairs: Sequence, n_sites: int) -> Pairs:
 
 
 def _tidy_groups(name: str, groups: Sequence, n_sites: int) -> Groups:
-    if isinstance(groups, str) or any(isinstance(group, str) or not hasattr(group, "__iter__") for group in groups):
+    if not _is_sequence(groups) or not all(map(_is_sequence, groups)):
         raise ValueError(f"Argument `{name}` must hold one list of sites each, but is {groups!r}.")
     tidy = tuple(tuple(whole_number(site, name) for site in group) for group in groups)
     for group in tidy:
@@ -237,6 +246,11 @@ def _tidy_groups(name: str, groups: Sequence, n_sites: int) -> Groups:
                 f"Argument `{name}` must list different sites between 0 and {n_sites - 1}, but has {group}."
             )
     return tidy
+
+
+def _is_sequence(value: object) -> bool:
+    """Whether a value has parts in an order that can be looked at twice; ranges are taken, texts and sets are not."""
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, str | dict)
 
 
 def _tidy_positions(positions: Sequence, n_sites: int) -> tuple[tuple[float, float, float], ...]:

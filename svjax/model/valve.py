@@ -1,6 +1,8 @@
 """The spin valve: its lattice and every physical parameter of Eqs. (1), (2) and (6), each a differentiable leaf."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import signature
 from typing import Any
 
 import equinox as eqx
@@ -12,12 +14,25 @@ from jaxtyping import Array, Float, Inexact
 from svjax.engine.arrays import Numbers, PerLead, Scalar, Spins, real_array
 from svjax.model import geometries
 from svjax.model.bands import AbstractBand, band_of_type
+from svjax.model.bond_lists import split, with_lists
 from svjax.model.builder import builder, finish_builders
 from svjax.model.lattice import Lattice
 from svjax.model.poles import Poles, pade_poles
 from svjax.model.quantities import holds, quantities, quantity, shown
 
 _EASY_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+
+
+def _on(lattice: Callable[..., Lattice], **defaults: Any) -> Callable[..., "SpinValve"]:
+    """The builder of valves on a ``lattice`` of `geometries`: its arguments, and every parameter as a keyword."""
+
+    @builder(**defaults)
+    @wraps(lattice)
+    def on_lattice(*args: Any, **given: Any) -> "SpinValve":
+        own = {name: given.pop(name) for name in signature(lattice).parameters if name in given}
+        return build(*with_lists(lattice(*args, **own), given))
+
+    return staticmethod(on_lattice)  # type: ignore[return-value]
 
 
 class SpinValve(eqx.Module):
@@ -126,26 +141,12 @@ class SpinValve(eqx.Module):
     poles: Poles | tuple[Poles, ...] = eqx.field(kw_only=True)
     bands: tuple[AbstractBand | None, ...] | None = eqx.field(kw_only=True, default=None)
 
-    @staticmethod
-    @builder(j_sd=..., anisotropy=(0.4, 0.02))
-    def square(
-        length: int = 12, width: int = 4, pinned: int = 4, free: int = 4, *, buffer: int = 0, **parameters: Any
-    ) -> "SpinValve":
-        """The valve of the paper's Fig. 1 on a ``length`` x ``width`` square lattice (site x * width + y).
-
-        The pinned layer fills ``pinned`` columns after ``buffer`` columns of metal, the free layer ``free`` columns
-        before the last ``buffer`` ones; one lead touches the first column and one the last.
-        """
-        return build(geometries.square(length, width, pinned, free, buffer), parameters)
-
-    @staticmethod
-    @builder(j_sd=...)
-    def chain(
-        pinned: int = 5, spacer: int = 10, free: int = 5, *, leads: bool = False, **parameters: Any
-    ) -> "SpinValve":
-        """The one-dimensional valve of Sec. III A: a chain of ``pinned`` + ``spacer`` + ``free`` sites (site x),
-        isolated unless ``leads`` puts one lead on each end."""
-        return build(geometries.chain(pinned, spacer, free, leads), parameters)
+    square = _on(geometries.square, j_sd=..., anisotropy=(0.4, 0.02))
+    chain = _on(geometries.chain, j_sd=...)
+    honeycomb = _on(geometries.honeycomb, j_sd=...)
+    triangular = _on(geometries.triangular, j_sd=...)
+    cubic = _on(geometries.cubic, j_sd=...)
+    ring = _on(geometries.ring)
 
     @staticmethod
     @builder()
@@ -172,8 +173,8 @@ class SpinValve(eqx.Module):
         - `monolayers`: groups of sites along the transport direction, for layer-resolved observables.
         - `positions`: coordinates of the sites, (n_sites, 1 to 3). `windings`: see `Lattice`.
         """
-        pairs, amplitudes = _split("bonds", bonds, 1.0)
-        spin_pairs, exchange = _split("spin_bonds", spin_bonds, None)
+        pairs, amplitudes = split("bonds", bonds)
+        spin_pairs, exchange = split("spin_bonds", spin_bonds)
         lattice = Lattice.from_bonds(n_sites, pairs, layers, contacts, monolayers, spin_pairs, positions, windings)
         return build(lattice, parameters | {"bonds": amplitudes, "spin_bonds": exchange})
 
@@ -199,9 +200,7 @@ finish_builders(QUANTITIES)
 def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
     """The valve on ``lattice`` with ``parameters``, those of `QUANTITIES`, ``poles`` and ``dtype``; checks them all."""
     given = dict(parameters)
-    dtype, poles, bands = np.dtype(given.pop("dtype")), given.pop("poles"), given.pop("bands")
-    if dtype not in (np.float64, np.float32):
-        raise ValueError(f"Argument `dtype` must be 'float64' or 'float32', but is {str(dtype)!r}.")
+    dtype, poles, bands = _precision(given.pop("dtype")), given.pop("poles"), given.pop("bands")
     if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
         raise RuntimeError(
             "svjax works in double precision, but jax_enable_x64 is off: call "
@@ -216,27 +215,18 @@ def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
     given["easy_axes"] = axes / length
     valve = _shaped(lattice, given, pade_poles(30) if poles is None else poles, bands, dtype)
     check(valve)
+    needed = {"rashba": lambda: lattice.directions, "flux": lambda: lattice.phases_per_flux}
+    for name, geometry in needed.items():
+        if getattr(valve, name) is not None:
+            geometry()
     return valve
 
 
-def _split(name: str, bonds: Sequence[Sequence], default: float | None) -> tuple[list, Numbers | None]:
-    """Pairs of sites, and what follows them: None where nothing does, else a number or a matrix for each pair."""
-    if any(isinstance(bond, str) or not hasattr(bond, "__len__") or len(bond) not in (2, 3) for bond in bonds):
-        raise ValueError(f"Argument `{name}` must hold (i, j) or (i, j, number or matrix), but has {bonds!r}.")
-    values = [np.asarray(bond[2] if len(bond) == 3 else default) for bond in bonds]
-    if default is None and any(len(bond) == 2 for bond in bonds):
-        raise ValueError(f"Argument `{name}` must hold (i, j, number or matrix), but one has no number.")
-    pairs = [tuple(bond[:2]) for bond in bonds]
-    if all(len(bond) == 2 for bond in bonds):
-        return pairs, None
-    size = 2 if name == "bonds" else 3
-    if any(value.shape not in ((), (size, size)) for value in values):
-        raise ValueError(f"Argument `{name}` must hold numbers or {size}x{size} matrices, but has other shapes.")
-    if any(value.ndim for value in values):
-        values = [value if value.ndim else value * np.eye(size) for value in values]
-    elif all(value == 1 for value in values) and name == "bonds":
-        return pairs, None
-    return pairs, jnp.stack([jnp.asarray(value) for value in values])
+def _precision(dtype: Any) -> np.dtype:
+    for kind in (np.dtype(np.float64), np.dtype(np.float32)):
+        if dtype is not None and kind == dtype:
+            return kind
+    raise ValueError(f"Argument `dtype` must be 'float64' or 'float32', but is {dtype!r}.")
 
 
 def _shaped(lattice: Lattice, values: dict[str, Any], poles: Any, bands: Any, dtype: np.dtype) -> SpinValve:
@@ -246,9 +236,13 @@ def _shaped(lattice: Lattice, values: dict[str, Any], poles: Any, bands: Any, dt
         for sizes in (lattice.sizes,)
         for name, kind in QUANTITIES.items()
     }
+    poles = tuple(poles) if isinstance(poles, list) else poles
     expansions = poles if isinstance(poles, tuple) else (poles,)
     if not all(isinstance(part, Poles) for part in expansions):
-        raise ValueError(f"Argument `poles` must be of type Poles, or one per lead, but is {poles!r}.")
+        raise ValueError(
+            "Argument `poles` must be an expansion such as `svjax.optimized_poles(8)`, or one for each lead, "
+            f"but is {poles!r}."
+        )
     if isinstance(poles, tuple) and len(poles) != len(lattice.contacts):
         raise ValueError(f"Argument `poles` must hold one expansion per lead, but has {len(poles)}.")
     poles = jax.tree.map(lambda x: real_array(x, "poles").astype(dtype), poles)
@@ -314,6 +308,15 @@ def per_spin(valve: SpinValve, name: str) -> Array:
 def aligned_spins(valve: SpinValve) -> Spins:
     """(N_S, 3) every spin along its easy axis, the start of the paper's protocol."""
     return per_spin(canonical(valve), "easy_axes")
+
+
+def disorder(valve: SpinValve, key: Array, width: Numbers) -> SpinValve:
+    """The valve with Anderson disorder: every level mu_bar_j moved by a random number of [-width/2, width/2]."""
+    valve, width = prepare(valve), real_array(width, "width")
+    if width.ndim or not holds((width >= 0) & jnp.isfinite(width)):
+        raise ValueError(f"Argument `width` must be one number of at least 0, but is {shown(width)}.")
+    moved = width * jax.random.uniform(key, (valve.lattice.n_sites,), valve.dtype, -0.5, 0.5)
+    return eqx.tree_at(lambda v: v.mu_bar, valve, valve.mu_bar + moved)
 
 
 def check_spins(valve: SpinValve, spins: Numbers) -> Spins:
