@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from svjax.dynamics.evolve import Trajectory
 from svjax.engine.arrays import Numbers
 from svjax.model.equations import State
+from svjax.model.sketch import places
 from svjax.model.valve import SpinValve
 
 COLOURS = {
@@ -156,9 +157,7 @@ def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -
     """
     ax = _axes(ax)
     lattice, colours = valve.lattice, list(COLOURS.values())
-    at = np.zeros((lattice.n_sites, 2))
-    for number, sites in enumerate(lattice.monolayers):
-        at[list(sites)] = [(number, place - (len(sites) - 1) / 2) for place in range(len(sites))]
+    at = places(lattice)
     for i, j in lattice.bonds:
         ax.plot(*at[[i, j]].T, color="0.85", lw=0.8, zorder=0)
     for sites in lattice.contacts:

@@ -9,8 +9,8 @@ import svjax
 
 ROOMS = {
     "engine": "shown arrays sparse integrate error_bars least_squares devices clock",
-    "model": "units poles lattice geometries bond_lists quantities bands bias builder valve importers lattice_file"
-    " spins leads hamiltonian extended parameters drives noise equations observables levels",
+    "model": "units poles lattice sketch geometries bond_lists quantities bands bias builder valve importers"
+    " lattice_file spins leads hamiltonian extended parameters drives noise equations observables levels",
     "electrons": "stationary response landauer spectrum",
     "dynamics": "step_size evolve eigenproblem stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",

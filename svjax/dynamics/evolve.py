@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from svjax.dynamics.step_size import check_method, check_step, whole_steps
 from svjax.engine.arrays import Numbers, known
 from svjax.engine.integrate import checkpointed_scan, exponential_step, runge_kutta_step
+from svjax.engine.shown import Shown
 from svjax.model.bias import Bias, as_bias
 from svjax.model.drives import Drive, check_drive
 from svjax.model.equations import State, check_state, coupled_derivative
@@ -24,13 +25,15 @@ from svjax.model.valve import SpinValve, check_spins, prepare
 Observe = Callable[[SpinValve, State], dict[str, PyTree]]
 
 
-class Trajectory(eqx.Module):
+class Trajectory(Shown, eqx.Module):
     """What `evolve` returns.
 
     - `t`: (T,) times of the saves, in 1/hopping; the first is after ``save_every`` steps.
     - `state`: the `State` at the end of the run.
     - `observables`: name -> array with time leading.
     """
+
+    units: ClassVar = {"t": "hbar/hopping"}
 
     t: Float[Array, "time"]
     state: State

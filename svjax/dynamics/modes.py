@@ -1,6 +1,7 @@
 """Relaxation rates and frequencies: modes of the coupled equations, linearised at a steady state."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -11,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Complex, Float
 from svjax.dynamics.eigenproblem import Linearization, Roots, careful_roots, find_roots, linearization
 from svjax.dynamics.stability import count_growing
 from svjax.engine.arrays import known
+from svjax.engine.shown import Shown
 from svjax.model.equations import State, spins_derivative
 from svjax.model.hamiltonian import effective_hamiltonian
 from svjax.model.levels import BiasLike, constant_levels
@@ -21,12 +23,14 @@ RESIDUAL = 1e-9
 """A root is accepted below this residual |M(lambda) v - lambda v|."""
 
 
-class Modes(eqx.Module):
+class Modes(Shown, eqx.Module):
     """Modes of a steady state: S_j(t) - S_j = Re shapes[k, j] e^(rates[k] t).
 
     - `rates`: (modes,) complex lambda, 1/t_R = -Re lambda.
     - `shapes`: (modes, N_S, 3) complex, across the spins, each mode of norm 1.
     """
+
+    units: ClassVar = {"rates": "hopping"}
 
     rates: Complex[Array, "modes"]
     shapes: Complex[Array, "modes spins 3"]

@@ -1,12 +1,16 @@
 """The relaxation time of a simulated trace, Eq. (22)."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import ArrayLike
 from scipy.optimize import least_squares
 
+from svjax.engine.shown import Shown
 
-class RelaxationFit(eqx.Module):
+
+class RelaxationFit(Shown, eqx.Module):
     """What `fit_relaxation` returns; all are floats.
 
     - `t_r`, `error`: the relaxation time and its estimated standard error.
@@ -14,6 +18,13 @@ class RelaxationFit(eqx.Module):
     - `amplitude`: A, the envelope at t = 0 of the trace's clock. `offset`: the steady value at the end of the trace.
     - `residual`: root mean square of trace minus fit, relative to that of the oscillation.
     """
+
+    units: ClassVar = {
+        "t_r": "hbar/hopping",
+        "error": "hbar/hopping",
+        "frequency": "hopping",
+        "frequency_error": "hopping",
+    }
 
     t_r: float
     error: float

@@ -5,6 +5,8 @@ All functions take a valve and its spins at one time and can be batched over eit
 the Hermitian Eq. (1), filled up to energy 0.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ from jax.scipy.special import sici
 from jaxtyping import Array, Float, Int
 
 from svjax.engine.arrays import Numbers, Scalar, Spins, real_array
+from svjax.engine.shown import Shown
 from svjax.model.equations import State
 from svjax.model.hamiltonian import hamiltonian
 from svjax.model.leads import PAULI
@@ -22,12 +25,14 @@ from svjax.model.valve import SpinValve, check_spins, prepare
 Levels = Float[Array, "dim"]
 
 
-class Spectrum(eqx.Module):
+class Spectrum(Shown, eqx.Module):
     """The eigenstates phi_n of H(S), as `spectrum` finds them.
 
     States of one energy have no polarisation and weights of their own; each is given the mean over its level, which no
     choice of basis can change (so that without coupling, J_sd = 0, no state is polarised).
     """
+
+    units: ClassVar = {"energies": "hopping"}
 
     energies: Levels
     """(2N,) in units of the hopping, ascending."""

@@ -17,7 +17,7 @@ Row = tuple[str, str, str]
 
 
 class Shown:
-    """Prints as a table of its fields: those of ``units`` with a unit, those of ``silent`` not at all."""
+    """Prints as a table of its fields: quantities and those of ``units`` with their unit, without the ``silent``."""
 
     units: ClassVar[Mapping[str, str]] = {}
     silent: ClassVar[tuple[str, ...]] = ()
@@ -28,8 +28,13 @@ class Shown:
 
     def _rows(self) -> list[Row]:
         """Name, value and unit of all that is shown."""
-        names = [part.name for part in dataclasses.fields(self) if part.name not in self.silent]  # type: ignore[arg-type]
-        return [(name, in_words(getattr(self, name)), self.units.get(name, "")) for name in names]
+        rows = []
+        for part in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, part.name)
+            if part.name not in self.silent and value is not None:
+                unit = getattr(part.metadata.get("quantity"), "unit", "")
+                rows.append((part.name, in_words(value), self.units.get(part.name, unit)))
+        return rows
 
     def _foot(self) -> list[str]:
         """The last lines."""
@@ -67,6 +72,8 @@ def in_words(value: Any) -> str:
         return _array(np.asarray(value))
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {np.shape(part)}" if np.shape(part) else name for name, part in value.items())
+    if isinstance(value, tuple) and value and all(isinstance(part, Shown) for part in value):
+        return "; ".join(part._head() for part in value)
     text = getattr(value, "__name__", None) or " ".join(str(value).split())
     return text if len(text) <= 90 else f"{text[:87]}..."
 
@@ -74,8 +81,12 @@ def in_words(value: Any) -> str:
 def _array(value: np.ndarray) -> str:
     if value.ndim == 0:
         return str(value) if value.dtype == bool else f"{value:.6g}"
-    if value.size <= SMALL or value.dtype == bool:
-        return " ".join(np.array2string(value, precision=5, separator=", ", threshold=SMALL).split())
+    if value.size <= SMALL:
+        return " ".join(
+            np.array2string(value, precision=5, separator=", ", threshold=SMALL, suppress_small=True).split()
+        )
+    if value.dtype == bool:
+        return f"{value.shape}, {np.count_nonzero(value)} of them true"
     if not np.all(np.isfinite(value)):
         return f"{value.shape}, not finite in {np.sum(~np.isfinite(value))} places"
     if np.iscomplexobj(value):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -17,6 +17,7 @@ from svjax.dynamics.steady_state import steady_state
 from svjax.dynamics.step_size import check_method, check_step
 from svjax.electrons.stationary import stationary
 from svjax.engine.arrays import Numbers
+from svjax.engine.shown import Shown
 from svjax.macrospin.model import MacrospinModel, solve_macrospin
 from svjax.model.bias import as_bias, symmetric
 from svjax.model.equations import State
@@ -49,7 +50,7 @@ class Fitted:
         return {"fitted": of_state(valve, state, self.observable)}
 
 
-class Trace(eqx.Module):
+class Trace(Shown, eqx.Module):
     """A trace in time to fit: ``values`` (T, ...) of an observable at the times ``t`` (T,).
 
     - `observable`: of those that `evolve` saves, with an index where a part is meant ("magnetization[1,0]" is M_r^x),
@@ -62,6 +63,8 @@ class Trace(eqx.Module):
     - `dt`, `method`: as in `evolve`; all times are whole numbers of steps, not necessarily even.
     - `segments`: in how many equal parts the trace is cut by multiple shooting (see `fit`).
     """
+
+    units: ClassVar = {"t": "hbar/hopping", "dt": "hbar/hopping"}
 
     t: np.ndarray = eqx.field(converter=_numbers)
     values: np.ndarray = eqx.field(converter=_numbers)
@@ -141,7 +144,7 @@ class Trace(eqx.Module):
         _check_shape(self.values, eqx.filter_eval_shape(lambda *model: self.predicted(*model), valve, bias))
 
 
-class SteadyCurve(eqx.Module):
+class SteadyCurve(Shown, eqx.Module):
     """Steady states along the voltage to fit: ``values`` (V, ...) of an observable at the ``voltages`` (V,).
 
     - `observable`: as in `Trace`, or "relaxation_time", t_R = -1/Re lambda, or "frequency", Im lambda, of the mode of
@@ -151,6 +154,8 @@ class SteadyCurve(eqx.Module):
     - `spins`: (N_S, 3), from where the first steady state is sought (aligned if None); each further one starts from the
       one before it.
     """
+
+    units: ClassVar = {"voltages": "hopping"}
 
     voltages: np.ndarray = eqx.field(converter=_numbers)
     values: np.ndarray = eqx.field(converter=_numbers)

@@ -7,6 +7,7 @@ layers know of that, and give J_eff up to effects of second order in the rotatio
 """
 
 from functools import partial
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -17,6 +18,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from svjax.dynamics.evolve import evolve
 from svjax.electrons.stationary import isolated_density_matrix, stationary
 from svjax.engine.arrays import Matrix, Numbers, Scalar, Spins, Vector, known
+from svjax.engine.shown import Shown
 from svjax.macrospin.precession_fit import MacrospinFit, fit_macrospin
 from svjax.model.equations import State, local_spin_density
 from svjax.model.hamiltonian import hamiltonian
@@ -25,8 +27,16 @@ from svjax.model.observables import magnetization
 from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
 
 
-class ExchangeCoupling(eqx.Module):
+class ExchangeCoupling(Shown, eqx.Module):
     """Result of `exchange_coupling`; J_eff in units of the hopping, positive = ferromagnetic."""
+
+    units: ClassVar = {
+        "static": "hopping",
+        "rotating": "hopping",
+        "frequency": "hopping",
+        "residual": "hopping",
+        "imbalance": "hopping",
+    }
 
     static: Scalar
     """J_eff from the torque of electrons in the ground state of H(S)."""

@@ -7,6 +7,8 @@ The sign of ``j_eff`` is that of Eqs. (19)-(20), positive = ferromagnetic. Equat
 way: with H_MS = -J_eff M_l.M_r its omega is -sqrt(2) N_S J_eff.
 """
 
+from typing import ClassVar
+
 import diffrax
 import equinox as eqx
 import jax
@@ -14,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from svjax.engine.arrays import Numbers, Scalar, Vector, real_array
+from svjax.engine.shown import Shown
 
 TwoNumbers = Float[Array, "2"]
 TwoVectors = Float[Array, "2 3"]
@@ -100,7 +103,7 @@ def _shaped(*shape: int):
     return lambda value: jnp.broadcast_to(real_array(value), shape)
 
 
-class MacrospinModel(eqx.Module):
+class MacrospinModel(Shown, eqx.Module):
     """Two macrospins with exchange, anisotropy, field, Gilbert damping and current-driven torques.
 
         H = -J_eff N_l N_r m_l.m_r - sum_l N_l [B.m_l + K_l (m_l.e_l)^2]
@@ -110,6 +113,14 @@ class MacrospinModel(eqx.Module):
     that K and B are the valve's own parameters, per spin. Every field is a differentiable leaf; a value of a layer may
     be given once for both.
     """
+
+    units: ClassVar = {
+        "j_eff": "hopping",
+        "anisotropy": "hopping",
+        "field": "hopping",
+        "damping_like": "hopping",
+        "field_like": "hopping",
+    }
 
     j_eff: Scalar = eqx.field(converter=_shaped())
     """J_eff in gamma, positive = ferromagnetic."""

@@ -5,6 +5,8 @@ height of its periodogram is therefore, but for a constant, minus the least-squa
 highest point is the global minimum, to within the grid, however many periods or how small a part of one there is.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from jaxtyping import Array, ArrayLike, Bool
 
 from svjax.engine.arrays import Numbers, Scalar, known, real_array
 from svjax.engine.error_bars import inverse_curvature, noise_variance
+from svjax.engine.shown import Shown
 from svjax.macrospin.model import (
     PERPENDICULAR,
     TwoVectors,
@@ -28,8 +31,10 @@ from svjax.macrospin.model import (
 )
 
 
-class MacrospinFit(eqx.Module):
+class MacrospinFit(Shown, eqx.Module):
     """Result of `fit_macrospin`; from a vmapped fit every array has leading batch axes."""
+
+    units: ClassVar = {"j_eff": "hopping", "error": "hopping", "phase": "rad", "phase_error": "rad"}
 
     j_eff: Scalar
     """J_eff in gamma; positive = ferromagnetic."""

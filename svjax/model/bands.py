@@ -15,6 +15,7 @@ from jaxtyping import Array, Complex, DTypeLike
 from scipy.optimize import least_squares
 
 from svjax.engine.arrays import Numbers, Scalar, real_array, whole_number
+from svjax.engine.shown import Shown
 from svjax.model.quantities import quantities, quantity
 
 
@@ -32,7 +33,7 @@ class Continuation(NamedTuple):
     width: Scalar
 
 
-class AbstractBand(eqx.Module):
+class AbstractBand(Shown, eqx.Module):
     """How the coupling of a lead depends on energy."""
 
     columns: eqx.AbstractVar[int]

@@ -5,6 +5,7 @@ of motion stay exact for any mu_l(t): the band of lead l shifts rigidly with mu_
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,12 +13,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from svjax.engine.arrays import Numbers, known, real_array
+from svjax.engine.shown import Shown
 
 Bias = Callable[[Array], Float[Array, "leads"]]
 
 
-class Constant(eqx.Module):
+class Constant(Shown, eqx.Module):
     """Chemical potentials ``mu`` (leads,) that do not change with time."""
+
+    units: ClassVar = {"mu": "hopping"}
 
     mu: Float[Array, "leads"] = eqx.field(converter=real_array)
 
@@ -25,8 +29,10 @@ class Constant(eqx.Module):
         return jnp.asarray(self.mu)
 
 
-class VoltageDrop(eqx.Module):
+class VoltageDrop(Shown, eqx.Module):
     """mu_l(t) = V shape_l for two leads, with ``voltage`` V in units of the hopping."""
+
+    units: ClassVar = {"voltage": "hopping"}
 
     voltage: Float[Array, ""]
     shape: tuple[float, float] = eqx.field(static=True)
@@ -45,9 +51,11 @@ def asymmetric(voltage: Numbers) -> VoltageDrop:
     return VoltageDrop(real_array(voltage), (1.0, 0.0))
 
 
-class Waveform(eqx.Module):
+class Waveform(Shown, eqx.Module):
     """mu_l(t) = V(t) shape_l for two leads, V(t) by straight lines between ``voltages`` (n,) at ``times`` (n,), and
     constant before and after: a pulse of any shape, each of whose voltages can be a free parameter."""
+
+    units: ClassVar = {"times": "hbar/hopping", "voltages": "hopping"}
 
     times: Float[Array, "n"] = eqx.field(converter=real_array)
     voltages: Float[Array, "n"] = eqx.field(converter=real_array)
@@ -57,11 +65,13 @@ class Waveform(eqx.Module):
         return jnp.interp(t, self.times, self.voltages) * jnp.array(self.shape)
 
 
-class Pulse(eqx.Module):
+class Pulse(Shown, eqx.Module):
     """A base level plus a Gaussian pulse: mu(t) = base + amplitude exp(-(t - center)^2 / (2 width^2)).
 
     ``base`` and ``amplitude`` are (leads,) in units of the hopping, ``center`` and ``width`` times.
     """
+
+    units: ClassVar = {"base": "hopping", "amplitude": "hopping", "center": "hbar/hopping", "width": "hbar/hopping"}
 
     base: Float[Array, "leads"] = eqx.field(converter=real_array)
     amplitude: Float[Array, "leads"] = eqx.field(converter=real_array)
@@ -72,8 +82,10 @@ class Pulse(eqx.Module):
         return self.base + self.amplitude * jnp.exp(-(((t - self.center) / self.width) ** 2) / 2)
 
 
-class Oscillating(eqx.Module):
+class Oscillating(Shown, eqx.Module):
     """An AC bias: mu(t) = base + amplitude sin(omega t + phase), ``base`` and ``amplitude`` (leads,)."""
+
+    units: ClassVar = {"base": "hopping", "amplitude": "hopping", "omega": "hopping", "phase": "rad"}
 
     base: Float[Array, "leads"] = eqx.field(converter=real_array)
     amplitude: Float[Array, "leads"] = eqx.field(converter=real_array)

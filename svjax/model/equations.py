@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins
+from svjax.engine.shown import Shown
 from svjax.model.extended import extended, extended_lattice
 from svjax.model.hamiltonian import apply_effective, local_blocks
 from svjax.model.leads import broadening, check_mu, column_values, stored_columns, sum_over_poles
@@ -14,7 +15,7 @@ from svjax.model.spins import effective_field, torque
 from svjax.model.valve import SpinValve, prepare
 
 
-class State(eqx.Module):
+class State(Shown, eqx.Module):
     """Electrons and spins at one time.
 
     - `rho`: (2N, 2N) Hermitian one-electron density matrix, rho_ab = <c_b^+ c_a>.
@@ -26,6 +27,9 @@ class State(eqx.Module):
     rho: Matrix
     pi: Columns
     spins: Spins
+
+    def _head(self) -> str:
+        return f"State of {len(self.rho) // 2} sites and {len(self.spins)} spins"
 
 
 def rho_derivative(valve: SpinValve, blocks: Array, state: State, taken: Array | None = None) -> Matrix:

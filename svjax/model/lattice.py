@@ -13,7 +13,7 @@ Pairs = tuple[tuple[int, int], ...]
 Groups = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lattice:
     """The graph of a spin valve: hashable, compared by value, static under ``jit``.
 
@@ -66,6 +66,18 @@ class Lattice:
         if stray := sorted({site for pair in tidy for site in pair} - set(self.spin_sites.tolist())):
             raise ValueError(f"Argument `spin_bonds` must join sites of `layers`, but site {stray[0]} is in none.")
         return replace(self, spin_bonds=tidy)
+
+    def __reduce__(self):
+        return Lattice, tuple(getattr(self, part.name) for part in fields(self))
+
+    def __repr__(self) -> str:
+        parts = [f"{self.n_sites} sites", f"{len(self.bonds)} bonds"]
+        if self.spin_bonds:
+            parts.append(f"{len(self.spin_bonds)} spin bonds")
+        for name, groups, what in (("layers", self.layers, "spins"), ("leads", self.contacts, "sites")):
+            sizes = ", ".join(str(len(group)) for group in groups)
+            parts.append(f"{len(groups)} {name}" + (f" ({sizes} {what})" if groups else ""))
+        return f"Lattice: {', '.join(parts)}"
 
     @cached_property
     def _hash(self) -> int:

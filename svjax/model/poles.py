@@ -16,7 +16,7 @@ import importlib.resources
 import json
 import math
 import operator
-from typing import Any, SupportsIndex
+from typing import Any, ClassVar, SupportsIndex
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxtyping import Array, ArrayLike, Float
 from scipy.linalg import eigh_tridiagonal
 
 from svjax.engine.arrays import real_array
+from svjax.engine.shown import Shown
 
 RHO_ERROR_PER_POLE_ERROR = 3.0
 """Largest element of the error of rho, in units of the tabulated error. Measured, within reach: below 1 for the 12x4
@@ -32,13 +33,18 @@ valve, 0.4 to 1.9 for most and 2.4 for the worst of 1,496 random systems (1 to 2
 to 10, bias up to 4). In equilibrium 2 (1 + sqrt 2) is a proven bound on the norm (Crouzeix & Palencia 2017)."""
 
 
-class Poles(eqx.Module):
+class Poles(Shown, eqx.Module):
     """Poles of an expansion of the Fermi function, Eq. (7)."""
+
+    units: ClassVar = {"xi": "temperature"}
 
     xi: Float[Array, "poles"] = eqx.field(converter=real_array)
     """(P,) distances of the poles from the real axis, in units of the temperature; chi_lp = mu_l + i xi_p T_l."""
     eta: Float[Array, "poles"] = eqx.field(converter=real_array)
     """(P,) their residues, dimensionless."""
+
+    def _head(self) -> str:
+        return f"Poles: {self.xi.size} of the Fermi function"
 
     def __check_init__(self) -> None:
         if self.xi.ndim != 1 or self.xi.size == 0:

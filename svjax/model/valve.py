@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from svjax.engine.arrays import Numbers, PerLead, Scalar, Spins, real_array
+from svjax.engine.arrays import Numbers, PerLead, Scalar, Spins, known, real_array
+from svjax.engine.shown import Row, Shown, in_words
 from svjax.model import geometries
 from svjax.model.bands import AbstractBand, band_of_type
 from svjax.model.bond_lists import split, with_lists
@@ -19,6 +20,7 @@ from svjax.model.builder import builder, finish_builders
 from svjax.model.lattice import Lattice
 from svjax.model.poles import Poles, pade_poles
 from svjax.model.quantities import holds, quantities, quantity, shown
+from svjax.model.sketch import sketch
 
 _EASY_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -35,7 +37,7 @@ def _on(lattice: Callable[..., Lattice], **defaults: Any) -> Callable[..., "Spin
     return staticmethod(on_lattice)  # type: ignore[return-value]
 
 
-class SpinValve(eqx.Module):
+class SpinValve(Shown, eqx.Module):
     """Electrons on a lattice, classical spins on some of its sites, and leads.
 
     Build one with `SpinValve.square`, `SpinValve.chain`, `SpinValve.from_bonds` and the others. The fields are the
@@ -177,6 +179,26 @@ class SpinValve(eqx.Module):
         spin_pairs, exchange = split("spin_bonds", spin_bonds)
         lattice = Lattice.from_bonds(n_sites, pairs, layers, contacts, monolayers, spin_pairs, positions, windings)
         return build(lattice, parameters | {"bonds": amplitudes, "spin_bonds": exchange})
+
+    def _head(self) -> str:
+        return repr(self.lattice).replace("Lattice", "SpinValve")
+
+    def _rows(self) -> list[Row]:
+        """All parameters but those that are absent or zero."""
+        given = {name: getattr(self, name) for name in QUANTITIES}
+        rows = [
+            (name, in_words(value), QUANTITIES[name].unit)
+            for name, value in given.items()
+            if value is not None and not (known(value) and np.all(np.asarray(value) == 0))
+        ]
+        return [
+            *rows,
+            ("poles", in_words(self.poles), ""),
+            *[("bands", in_words(self.bands), "")] * (self.bands is not None),
+        ]
+
+    def _repr_html_(self) -> str:
+        return sketch(self.lattice) + super()._repr_html_()
 
     @property
     def dtype(self) -> np.dtype:

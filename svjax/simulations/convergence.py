@@ -38,7 +38,7 @@ class Check:
         return bool(self.value <= self.limit)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Convergence:
     """The checks of a run; prints as a table."""
 
@@ -51,7 +51,7 @@ class Convergence:
     def __getitem__(self, name: str) -> Check:
         return next(check for check in self.checks if check.name == name)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         width = max(len(check.name) for check in self.checks)
         lines = [f"{'check':<{width}}  {'value':>8}  {'limit':>8}"]
         for check in self.checks:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import ArrayLike
 
 from svjax.dynamics.evolve import DivergedError, Trajectory, evolve
 from svjax.engine.clock import Clock
+from svjax.engine.shown import Shown
 from svjax.model.bias import Bias
 from svjax.model.equations import State
 from svjax.simulations.plan import Equilibrium, Plan, Rows, first_row
@@ -20,8 +21,8 @@ STEPS_PER_SEGMENT = 500
 """About how many steps run between two looks at the keyboard, the progress bar and the disk."""
 
 
-@dataclass(frozen=True)
-class Segment:
+@dataclass(frozen=True, repr=False)
+class Segment(Shown):
     """One compiled piece of a run: from ``before`` at step ``start`` to ``state`` at step ``end``, with its rows."""
 
     stage: int
@@ -36,7 +37,7 @@ class Segment:
         return len(next(iter(self.observables.values())))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run(Rows):
     """What `three_stage` returns, or what it had when it stopped.
 
@@ -53,6 +54,8 @@ class Run(Rows):
     status: str
     reason: str
     last: Segment | None
+
+    silent: ClassVar = ("last",)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a three-stage run is going to do, checked before anything runs or is written."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -11,22 +12,25 @@ from jaxtyping import ArrayLike, Float, Int8
 from svjax.dynamics.evolve import Observe
 from svjax.dynamics.step_size import check_method, check_step, whole_steps
 from svjax.electrons.stationary import stationary
+from svjax.engine.shown import Shown
 from svjax.model.bias import Bias, as_bias
 from svjax.model.equations import State
 from svjax.model.observables import default_observables
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 
 
-@dataclass(frozen=True)
-class Rows:
+@dataclass(frozen=True, repr=False)
+class Rows(Shown):
     """Saved rows: times ``t`` (T,) in 1/hopping, the ``stage`` (T,) of each, and the observables, time leading."""
 
     t: Float[np.ndarray, "time"]
     stage: Int8[np.ndarray, "time"]
     observables: dict[str, np.ndarray]
 
+    units: ClassVar = {"t": "hbar/hopping", "end": "hbar/hopping"}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Equilibrium(Rows):
     """The end of stage 1, ready for any number of voltages: the ``state`` at t = 0 and the rows that led there."""
 
@@ -34,8 +38,8 @@ class Equilibrium(Rows):
     state: State
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """A checked protocol, before anything has run. ``t`` and ``stage`` are those of all the rows to come."""
 
     valve: SpinValve

@@ -52,6 +52,9 @@ class RunWriter:
         self.last: Segment | None = None
         self.flushed, self.cost = 0.0, 0.0
 
+    def __repr__(self) -> str:
+        return f"RunWriter: {self.path}, {self.saved} rows saved"
+
     @staticmethod
     def reopen(path: Path, half: Halfway) -> "RunWriter":
         """The writer of a run that stopped ``half`` way."""
