@@ -18,6 +18,7 @@ ROOMS = {
     "storage": "lock plain folders checkpoint records netcdf",
     "simulations": "plan loop three_stage convergence dataset curve run_checkpoint runs tasks parameter_grid batch"
     " points sweep_dataset sweep_store tile_writer tile sweep resume",
+    "plot": "figures",
     "": "plot",
     "cli": "describe describe_sweep options sweep_options bars main __main__",
 }
@@ -25,8 +26,9 @@ ORDER = [f"{room}.{name}".strip(".") for room, names in ROOMS.items() for name i
 FOLDER = Path(__file__).parent.parent / "svjax"
 
 
-def module(path):
-    return ".".join(path.relative_to(FOLDER).with_suffix("").parts)
+def file(name):
+    path = FOLDER / name.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def imported(path):
@@ -38,13 +40,13 @@ def imported(path):
 
 
 def test_the_list_is_complete():
-    assert sorted(ORDER) == sorted(module(path) for path in FOLDER.rglob("*.py") if path.stem != "__init__")
+    files = {path for path in FOLDER.rglob("*.py") if path.stem != "__init__"}
+    assert {file(name) for name in ORDER} - {file("plot")} == files and len(set(ORDER)) == len(ORDER)
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_imports_go_one_way(name):
-    path = FOLDER / f"{name.replace('.', '/')}.py"
-    assert not [other for other in imported(path) if other not in ORDER[: ORDER.index(name)]]
+    assert not [other for other in imported(file(name)) if other not in ORDER[: ORDER.index(name)]]
 
 
 def test_every_public_name_has_its_page():
