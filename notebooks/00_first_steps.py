@@ -26,7 +26,6 @@ import os
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
 
 import svjax as sv
 
@@ -127,7 +126,7 @@ unstable = sv.steady_state(valve, bias, allow_unstable=True)
 print("modes there:", sv.relaxation_modes(valve, unstable, bias, count=2))
 
 switching = sv.evolve(valve, start, bias, 50.0 if REDUCED else 1600.0, dt=0.1, method="etd")
-display(sv.plot.switching(valve, switching, start)[0].figure)
+panels = sv.plot.switching(valve, switching, start)
 
 # %%
 print(

@@ -182,7 +182,9 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+    own = {name for name, item in globals().items() if getattr(item, "__module__", "").startswith("svjax")}
+    return sorted(name for name in {*own, *_ON_DEMAND} if not name.startswith("_"))
 
 
+__all__ = __dir__()  # type: ignore[reportUnsupportedDunderAll]
 __version__ = _version("svjax")

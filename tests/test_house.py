@@ -1,6 +1,7 @@
 """The folders are the table of contents of the physics: a module imports only from those before it in this list."""
 
 import ast
+import inspect
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_the_list_is_complete():
 @pytest.mark.parametrize("name", ORDER)
 def test_imports_go_one_way(name):
     assert not [other for other in imported(file(name)) if other not in ORDER[: ORDER.index(name)]]
+
+
+def test_only_public_names_are_offered():
+    offered = set(dir(svjax))
+    assert offered == set(svjax.__all__) and {"SpinValve", "plot", "sweep"} <= offered
+    assert not {"engine", "model", "TYPE_CHECKING", "np"} & offered
+    assert all(hasattr(svjax, name) for name in offered)
+
+
+def test_help_shows_short_types():
+    for name in dir(svjax):
+        if inspect.isfunction(item := getattr(svjax, name)):
+            shown = str(inspect.signature(item))
+            assert "jaxlib" not in shown and "Union" not in shown and len(shown) < 600, (name, shown)
 
 
 def test_every_public_name_has_its_page():

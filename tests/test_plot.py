@@ -15,6 +15,16 @@ def fixture_dataset(tmp_path_factory):
     return sv.open_run(path)
 
 
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def trajectory():
+    return sv.evolve(small_valve(), small_run().equilibrium.state, sv.symmetric(1.0), 2.0, dt=0.05, save_every=5)
+
+
 def lines(ax, colour, style):
     chosen = [line for line in ax.get_lines() if line.get_color() == colour and line.get_linestyle() == style]
     return [line for line in chosen if len(line.get_xdata()) > 2]
@@ -56,7 +66,31 @@ def test_pictures_draw_on_given_axes_and_leave_pyplot_alone(dataset, tmp_path):
     for kind in ("png", "pdf"):
         sv.plot.save(ax, tmp_path / f"picture.{kind}")
         assert (tmp_path / f"picture.{kind}").stat().st_size > 5000
+    assert sv.plot.run_pictures(tmp_path, dataset)
     assert (plt.get_fignums(), dict(plt.rcParams)) == before
+
+
+def test_pictures_appear_on_the_current_axes(dataset, tmp_path):
+    """As `plt.savefig` after a picture, and a picture after `plt.subplots`, should have it."""
+    ax = sv.plot.magnetization(dataset)
+    assert plt.gcf() is ax.figure and plt.gca() is ax
+    plt.savefig(tmp_path / "picture.png")
+    assert len(np.unique(plt.imread(tmp_path / "picture.png").reshape(-1, 4), axis=0)) > 10
+    figure, (_, below) = plt.subplots(2)
+    assert sv.plot.currents(dataset) is below and plt.gcf() is figure
+    own = plt.figure()
+    assert all(
+        ax.figure is own for ax in sv.plot.switching(small_valve(), trajectory(), trajectory().state, figure=own)
+    )
+
+
+def test_sites_are_drawn_where_they_are():
+    corners = np.array([(0.0, 0.0), (1.0, 0.0), (1.5, 0.87), (1.0, 1.73), (0.0, 1.73), (-0.5, 0.87)])
+    ring = [(k, (k + 1) % 6) for k in range(6)]
+    valve = sv.SpinValve.from_bonds(6, ring, [[0], [3]], positions=corners)
+    ax = sv.plot.configuration(valve, sv.aligned_spins(valve))
+    first, second = ax.collections
+    assert np.array_equal(first.XY, [corners[0]]) and np.array_equal(second.XY, [corners[3]])
 
 
 def test_currents_need_a_second_stage(dataset):
@@ -78,7 +112,7 @@ def test_configuration_puts_arrows_of_every_layer_on_its_sites():
 def test_switching_shows_the_run_between_its_ends():
     valve = small_valve()
     start = small_run().equilibrium.state
-    run = sv.evolve(valve, start, sv.symmetric(1.0), 2.0, dt=0.05, save_every=5)
+    run = trajectory()
     first, last, below = sv.plot.switching(valve, run, start)
     for k, name in enumerate("xyz"):
         (line,) = lines(below, sv.plot.COMPONENTS[name], "-")

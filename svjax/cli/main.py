@@ -226,9 +226,7 @@ def _steady(options: SteadyOptions) -> int:
         found = curve.steady_curve(options.valve(), voltages, options.drop, modes=options.modes, progress=progress)
         bar.update(len(voltages) - bar.n)
     runs.save_curve(folder, found)
-    axes = plot.steady_curve(found)
-    for kind in ("png", "pdf"):
-        plot.save(axes[0], folder / f"steady.{kind}")
+    plot.curve_pictures(folder, found)
     print(describe.describe_curve(found))
     print(f"\nwrote {folder} and in it steady.png, steady.pdf in {clock(time.monotonic() - started)}")
     return 0

@@ -1,5 +1,7 @@
 """Branches of steady states along a bias or a level, and the torques along them (Figs. 12-14)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any

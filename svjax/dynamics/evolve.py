@@ -1,5 +1,7 @@
 """Time evolution: `evolve`, its `Trajectory`, and the step as a diffrax solver."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, ClassVar
 

@@ -1,5 +1,7 @@
 """Relaxation rates and frequencies: modes of the coupled equations, linearised at a steady state."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import ClassVar
 

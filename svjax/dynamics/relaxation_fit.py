@@ -1,5 +1,7 @@
 """The relaxation time of a simulated trace, Eq. (22)."""
 
+from __future__ import annotations
+
 from typing import ClassVar
 
 import equinox as eqx

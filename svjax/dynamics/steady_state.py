@@ -1,5 +1,7 @@
 """Torque-free steady states of spins and electrons together, by Newton's method, and branches of them along a bias."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import jax

@@ -1,5 +1,7 @@
 """How long a step may be: whole steps of a duration, the stability limit of a method, and a step to start with."""
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 import numpy as np

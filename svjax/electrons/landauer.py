@@ -1,5 +1,7 @@
 """Landauer-Buttiker spectra and currents at frozen spins, Eqs. (16)-(18)."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
 

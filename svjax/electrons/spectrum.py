@@ -5,6 +5,8 @@ All functions take a valve and its spins at one time and can be batched over eit
 the Hermitian Eq. (1), filled up to energy 0.
 """
 
+from __future__ import annotations
+
 from typing import ClassVar
 
 import equinox as eqx

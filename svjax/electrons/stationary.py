@@ -1,5 +1,7 @@
 """Stationary electrons at frozen spins, in closed form, with and without leads."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import jax

@@ -1,5 +1,7 @@
 """Several processes, also on several hosts, that share the tiles of one sweep."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 

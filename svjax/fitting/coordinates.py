@@ -1,5 +1,7 @@
 """Free parameters of a fit: where each may go, and coordinates in which all of them may go anywhere."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Fits: parameters of a valve from its dynamics or its steady states, by least squares, with error bars."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

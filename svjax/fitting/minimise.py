@@ -1,5 +1,7 @@
 """Design: the parameters of a valve with which any differentiable loss is smallest."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What a fit returns: values, error bars, what the data leave open, and numbers that follow from them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What a fit is fitted to: traces in time, and curves of steady states and relaxation times along the voltage."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

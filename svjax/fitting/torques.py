@@ -1,6 +1,8 @@
 """Macrospins in place of a run: J_eff, anisotropy, damping and current-driven torques fitted to the magnetisations of a
 QC-EOM run, and their numbers with units for micromagnetic codes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 

@@ -1,5 +1,7 @@
 """The trial of a fit: the valve and the bias at the coordinates u of their free parameters."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -6,6 +6,8 @@ inertia acts back (the geometric torque of the paper's Ref. [51]). Electrons at 
 layers know of that, and give J_eff up to effects of second order in the rotation.
 """
 
+from __future__ import annotations
+
 from functools import partial
 from typing import ClassVar
 

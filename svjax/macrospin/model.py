@@ -7,6 +7,8 @@ The sign of ``j_eff`` is that of Eqs. (19)-(20), positive = ferromagnetic. Equat
 way: with H_MS = -J_eff M_l.M_r its omega is -sqrt(2) N_S J_eff.
 """
 
+from __future__ import annotations
+
 from typing import ClassVar
 
 import diffrax

@@ -5,6 +5,8 @@ height of its periodogram is therefore, but for a constant, minus the least-squa
 highest point is the global minimum, to within the grid, however many periods or how small a part of one there is.
 """
 
+from __future__ import annotations
+
 from typing import ClassVar
 
 import equinox as eqx

@@ -4,6 +4,8 @@ A lead whose Gamma(e) is not constant is a wide-band lead behind sites of its ow
 the band of a lead moves with its level. `extended` is the valve with these sites; the equations are those of that one.
 """
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from functools import lru_cache
 from typing import NamedTuple

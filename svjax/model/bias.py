@@ -4,6 +4,8 @@ Any function of the time that returns one number per lead can stand in their pla
 of motion stay exact for any mu_l(t): the band of lead l shifts rigidly with mu_l.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import ClassVar
 

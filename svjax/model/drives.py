@@ -4,6 +4,8 @@ The equations of motion stay exact for any dependence on time of all parameters 
 stand in the memory of Pi_lp.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The equations of motion of electrons and spins, Eqs. (3), (4), (8)-(10), one function each."""
 
+from __future__ import annotations
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp

@@ -1,5 +1,7 @@
 """The Hamiltonian of the electrons, Eq. (1)."""
 
+from __future__ import annotations
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Inexact

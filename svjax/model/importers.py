@@ -1,5 +1,7 @@
 """Valves from what others have built: a Hamiltonian as a matrix, a graph of networkx, a system of kwant."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 

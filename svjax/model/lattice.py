@@ -1,5 +1,7 @@
 """Sites, bonds, magnetic layers and contacts: everything about a valve that is geometry and never differentiated."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property

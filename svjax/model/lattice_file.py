@@ -1,5 +1,7 @@
 """A geometry of one's own in a TOML file: sites, bonds, layers, leads, exchange along bonds."""
 
+from __future__ import annotations
+
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What is measured on a state: magnetisations, densities, currents, torques, Eqs. (11)-(15), (F1), and invariants."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass

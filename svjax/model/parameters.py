@@ -1,6 +1,8 @@
 """Parameters by name: a leaf of the valve (or of another model) or of its bias, or one entry of it: "j_sd",
 "anisotropy[1]", "voltage"."""
 
+from __future__ import annotations
+
 import difflib
 import re
 from collections.abc import Callable, Mapping

@@ -11,6 +11,8 @@ Everything here is dimensionless: one expansion serves every temperature. Three 
   temperature) to 7 a pole.
 """
 
+from __future__ import annotations
+
 import functools
 import importlib.resources
 import json

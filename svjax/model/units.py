@@ -3,6 +3,8 @@
 The constants are CODATA values, taken from `scipy.constants`; e, hbar and k_B are exact in the SI of 2019.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import TypeVar

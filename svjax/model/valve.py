@@ -1,5 +1,7 @@
 """The spin valve: its lattice and every physical parameter of Eqs. (1), (2) and (6), each a differentiable leaf."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import signature

@@ -1,8 +1,13 @@
-"""Pictures of a run, one function each: data in (the dataset of `open_run`), axes out. No global state is touched."""
+"""Pictures of a run, one function each: data in (the dataset of `open_run`), axes out.
+
+As everywhere in matplotlib they appear on the axes that are given, and otherwise on the current ones of pyplot."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from cycler import cycler
@@ -32,8 +37,9 @@ TIME = r"time $t$ ($\hbar/\gamma$)"
 RELAXATION_TIME = r"relaxation time $t_R$ ($\hbar/\gamma$)"
 VOLTAGE = r"voltage $V$ ($\gamma/e$)"
 ENERGY = r"energy $\varepsilon$ ($\gamma$)"
+SIZE = (5.2, 3.2)
 STYLE = {
-    "figure.figsize": (5.2, 3.2),
+    "figure.figsize": SIZE,
     "figure.constrained_layout.use": True,
     "axes.prop_cycle": cycler(color=COLOURS.values()),
     "axes.grid": False,
@@ -54,7 +60,7 @@ STYLE = {
 def magnetization(run: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
     """The components of a layer's magnetisation against time, stage 1 shaded, as in the paper's Fig. 6.
 
-    Arguments: run, the dataset of `open_run`; layer, 1 being the free one; ax, where to draw (a new figure if None).
+    Arguments: run, the dataset of `open_run`; layer, 1 being the free one; ax, where to draw (the current axes).
     """
     ax = _axes(ax)
     data = run["magnetization"].sel(layer=layer)
@@ -109,13 +115,14 @@ def currents(run: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def steady_curve(curve: xr.Dataset) -> tuple[Axes, ...]:
+def steady_curve(curve: xr.Dataset, *, figure: Figure | None = None) -> tuple[Axes, ...]:
     """Four panels along the voltage: M_r, the charge current, the torques on the free layer and the relaxation time.
 
     The current-driven torque (lines) is balanced by the effective one of the anisotropy (circles), Figs. 12 and 13; the
-    relaxation time is that of the slowest precession, Fig. 8. Argument: the dataset of `curve.steady_curve`.
+    relaxation time is that of the slowest precession, Fig. 8. Arguments: the dataset of `curve.steady_curve`; figure,
+    an empty one to draw on (a new one of pyplot if None).
     """
-    panels = Figure(figsize=(7.2, 5.0), layout="constrained").subplots(2, 2, sharex=True)
+    panels = _figure(figure, (7.2, 5.0)).subplots(2, 2, sharex=True)
     first, second, third, fourth = (_axes(ax) for ax in panels.ravel())
     v, layer = curve["voltage"].values, curve.isel(layer=1)
     for name, colour in COMPONENTS.items():
@@ -139,18 +146,26 @@ def steady_curve(curve: xr.Dataset) -> tuple[Axes, ...]:
 def run_pictures(folder: Path, dataset: xr.Dataset) -> list[str]:
     """Save the pictures that the saved rows of a run allow to ``folder``; returns the names of the files."""
     drawn = {}
+    blank = lambda: Figure(SIZE, layout="constrained").subplots()  # not of pyplot, which keeps every figure
     if "magnetization" in dataset and dataset.sizes["layer"] and dataset.sizes["time"] > 1:
-        drawn["magnetization"] = magnetization(dataset, layer=dataset.sizes["layer"] - 1)
+        drawn["magnetization"] = magnetization(dataset, layer=dataset.sizes["layer"] - 1, ax=blank())
     if {"spin_current", "interface_spin_current"} <= dataset.keys() and (dataset["stage"].values == 2).any():
-        drawn["currents"] = currents(dataset)
+        drawn["currents"] = currents(dataset, ax=blank())
     files = [f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
     for file in files:
         save(drawn[Path(file).stem], folder / file)
     return files
 
 
+def curve_pictures(folder: Path, curve: xr.Dataset) -> None:
+    """Save the picture of steady states along the voltage to ``folder``, as steady.png and steady.pdf."""
+    first, *_ = steady_curve(curve, figure=Figure((7.2, 5.0), layout="constrained"))
+    for kind in ("png", "pdf"):
+        save(first, folder / f"steady.{kind}")
+
+
 def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -> Axes:
-    """The sites of a valve, monolayer by monolayer, with its spins as arrows (S^x, S^z): the paper's Fig. 1.
+    """The sites of a valve, where they are, with its spins as arrows (S^x, S^z): the paper's Fig. 1.
 
     Layers are coloured in the order of the valve, other sites are open circles, contacts of the leads are shaded.
     Arguments: valve; spins (N_S, 3); ax as in `magnetization`.
@@ -178,13 +193,13 @@ def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -
     return ax
 
 
-def switching(valve: SpinValve, run: Trajectory, before: State) -> tuple[Axes, ...]:
+def switching(valve: SpinValve, run: Trajectory, before: State, *, figure: Figure | None = None) -> tuple[Axes, ...]:
     """A run in three panels: the spins before and after it above the magnetisation of the last layer in between.
 
-    Arguments: the valve; its run, from `evolve`; the state that the run started from.
+    Arguments: the valve; its run, from `evolve`; the state that the run started from; figure as in
+    `steady_curve`.
     """
-    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
-    panels = figure.subplot_mosaic([["first", "last"], ["run", "run"]], height_ratios=(1, 1.6))
+    panels = _figure(figure, (7.2, 3.9)).subplot_mosaic([["first", "last"], ["run", "run"]], height_ratios=(1, 1.6))
     first, last, below = (_axes(panels[name]) for name in ("first", "last", "run"))
     configuration(valve, before.spins, ax=first).set_title("$t = 0$", fontsize=9)
     configuration(valve, run.state.spins, ax=last).set_title(f"$t = {run.t[-1]:g}$", fontsize=9)
@@ -208,8 +223,12 @@ def _legend(ax: Axes) -> None:
 
 
 def _axes(ax: Axes | None) -> Axes:
-    """Given axes, or new ones on a figure that pyplot does not know of, so that nothing has to be closed."""
+    """Given axes, or the current ones, in the house's size where there is no figure yet."""
     if ax is None:
-        ax = Figure(figsize=(5.2, 3.2), layout="constrained").subplots()
+        ax = plt.gca() if plt.get_fignums() else _figure(None, SIZE).subplots()
     ax.tick_params(direction="in", which="both", top=True, right=True)
     return ax
+
+
+def _figure(figure: Figure | None, size: tuple[float, float]) -> Figure:
+    return plt.figure(figsize=size, layout="constrained") if figure is None else figure

@@ -1,5 +1,7 @@
 """How far a finished run can be trusted: a short table of checks, each with the limit that it should keep."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

@@ -1,5 +1,7 @@
 """Steady states along the voltage as one dataset: magnetisations, currents, torques and relaxation (Figs. 8, 11-13)."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Sequence
 

@@ -1,5 +1,7 @@
 """Long runs: a host loop over compiled segments, where progress, saving and Ctrl-C live."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol

@@ -1,5 +1,7 @@
 """What a three-stage run is going to do, checked before anything runs or is written."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import ClassVar
 

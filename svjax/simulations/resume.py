@@ -1,5 +1,7 @@
 """Go on where a run or a sweep was stopped, by a kill, by Ctrl-C or by a full disk, to the same end."""
 
+from __future__ import annotations
+
 import json
 import os
 import warnings

@@ -5,6 +5,8 @@ file is replaced as a whole, ``saved`` (the number of good rows) is written afte
 so a run that is killed keeps what it had saved.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import time

@@ -1,5 +1,7 @@
 """Sweeps: runs, steady states or relaxation modes on a grid of parameters, in tiles, on devices and hosts."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 from collections.abc import Callable, Mapping

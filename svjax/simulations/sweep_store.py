@@ -3,6 +3,8 @@
 A chunk never holds points of two tiles, so processes do not meet. The status of a tile is written last of all.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil

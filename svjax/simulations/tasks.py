@@ -1,5 +1,7 @@
 """What a sweep does at every point of its grid: a run, a steady state, or relaxation modes. Small plain records."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,6 +4,8 @@ Stage 0: aligned spins and stationary electrons at zero bias. Stage 1, t < 0: re
 quench at t = 0 on: the bias is on. Times are step * dt from an integer step, which is negative in stage 1.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from jaxtyping import ArrayLike

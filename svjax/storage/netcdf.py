@@ -1,5 +1,7 @@
 """Export to netCDF, piece by piece, in a form that every netCDF program reads."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from pathlib import Path
