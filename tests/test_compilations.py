@@ -13,10 +13,10 @@ import svjax as sv
 SPINS = np.array([[[0.6, 0.0, 0.8], [0.0, 0.6, 0.8]], [[0.8, 0.0, 0.6], [0.6, 0.48, 0.64]]])
 TIMES = np.linspace(0.5, 20.0, 40)
 NOT_COUNTED = {
-    "files and processes": "join_processes load_bias load_convergence load_equilibrium load_state load_valve open_run "
-    "open_sweep resume save_run store_convergence to_netcdf",
-    "plain numbers, which compile nothing": "asymmetric fit_relaxation matsubara_poles micromagnetic_parameters "
-    "optimized_poles pade_poles poles_for symmetric",
+    "files and processes": "join_processes load_bias load_convergence load_equilibrium load_lattice load_state "
+    "load_valve open_run open_sweep resume save_run store_convergence to_netcdf",
+    "plain numbers, which compile nothing": "asymmetric fit_relaxation from_hamiltonian from_kwant "
+    "matsubara_poles micromagnetic_parameters optimized_poles pade_poles poles_for symmetric",
     "loops over a program that is compiled for each call": "convergence_report fit fit_torques minimise "
     "prepare_equilibrium steady_curve sweep three_stage",
 }
@@ -56,6 +56,7 @@ CALLS = {
     "aligned_spins": lambda c: sv.aligned_spins(c.valve),
     "broadened_dos": lambda c: sv.broadened_dos(c.valve, c.spins, c.energies, 0.1 + c.k),
     "conductance": lambda c: sv.conductance(c.valve, c.spins, 0.1 * c.k),
+    "disorder": lambda c: sv.disorder(c.valve, jax.random.key(c.k), 0.1 + c.k),
     "current_driven_torque": lambda c: sv.current_driven_torque(c.valve, c.state, c.steady),
     "effective_coupling": lambda c: sv.effective_coupling(c.isolated, 20.0),
     "effective_hamiltonian": lambda c: sv.effective_hamiltonian(c.valve, c.spins),
@@ -91,8 +92,8 @@ FAMILIES = {
     ),
     "energy_levels level_gap level_splitting spectrum": lambda c: (c.valve, c.spins),
     "charge_current spin_current": lambda c: (c.valve, c.state, 1),
-    "charge_balance default_observables energy interface_currents magnetization monolayer_polarization particle_number "
-    "site_charge site_spin spectral_observables spin_density total_spin": lambda c: (c.valve, c.state),
+    "bond_currents bond_spin_currents charge_balance default_observables energy interface_currents magnetization "
+    "monolayer_polarization particle_number site_charge site_spin spectral_observables spin_density total_spin": lambda c: (c.valve, c.state),
 }  # fmt: skip
 for names, arguments in FAMILIES.items():
     CALLS |= {name: lambda c, name=name, given=arguments: getattr(sv, name)(*given(c)) for name in names.split()}

@@ -7,7 +7,7 @@ stand in the memory of Pi_lp.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from svjax.engine.arrays import Numbers, Scalar, real_array, whole_number
+from svjax.engine.shown import Shown
 from svjax.model.parameters import set_parameters
 from svjax.model.valve import QUANTITIES, SpinValve, per_spin, prepare
 
@@ -26,8 +27,10 @@ def _real(name: str) -> Callable[[Numbers], Array]:
     return lambda value: real_array(value, name)
 
 
-class Envelope(eqx.Module):
+class Envelope(Shown, eqx.Module):
     """exp(-(t - center)^2/(2 width^2)) cos(omega (t - center) + phase): a pulse, with ``width`` inf an oscillation."""
+
+    units: ClassVar = {"center": "hbar/hopping", "width": "hbar/hopping", "omega": "hopping", "phase": "rad"}
 
     center: Scalar = eqx.field(converter=_real("center"), default=0.0)
     width: Scalar = eqx.field(converter=_real("width"), default=np.inf)
@@ -39,8 +42,10 @@ class Envelope(eqx.Module):
         return jnp.exp(-((since / self.width) ** 2) / 2) * jnp.cos(self.omega * since + self.phase)
 
 
-class FieldPulse(eqx.Module):
+class FieldPulse(Shown, eqx.Module):
     """A magnetic field ``amplitude`` (3,) times an `Envelope` on top of that of the valve, on all spins or a layer."""
+
+    units: ClassVar = {"amplitude": "hopping"}
 
     amplitude: Float[Array, "3"] = eqx.field(converter=_real("amplitude"))
     envelope: Envelope
@@ -60,7 +65,7 @@ class FieldPulse(eqx.Module):
         return eqx.tree_at(lambda v: v.field, valve, (field + more).astype(valve.dtype))
 
 
-class PeierlsPulse(eqx.Module):
+class PeierlsPulse(Shown, eqx.Module):
     """A vector potential A(t) = ``amplitude`` (3,) times an `Envelope`: A_ij -> A_ij e^(i A(t).(r_i - r_j)).
 
     For particles of charge one, which E = -dA/dt pushes along E; A in units of hbar per bond length. Light in the
@@ -87,9 +92,11 @@ class PeierlsPulse(eqx.Module):
         return eqx.tree_at(lambda v: v.bonds, valve, driven, is_leaf=lambda x: x is None)
 
 
-class Ramp(eqx.Module):
+class Ramp(Shown, eqx.Module):
     """The parameter ``name`` ("j_sd", "anisotropy[1]") by straight lines between ``values`` (n,) at ``times`` (n,),
     constant before and after."""
+
+    units: ClassVar = {"times": "hbar/hopping"}
 
     name: str = eqx.field(static=True)
     times: Float[Array, "n"] = eqx.field(converter=_real("times"))

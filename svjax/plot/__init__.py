@@ -1,4 +1,4 @@
-"""Pictures, one function each: data in, axes out. No global state is touched."""
+"""Pictures, one function each: data in, axes out; on the axes given, or on the current ones of pyplot."""
 
 from svjax.plot.figures import (
     CHARGE as CHARGE,
@@ -12,6 +12,7 @@ from svjax.plot.figures import (
     VOLTAGE as VOLTAGE,
     configuration as configuration,
     currents as currents,
+    curve_pictures as curve_pictures,
     magnetization as magnetization,
     run_pictures as run_pictures,
     save as save,
