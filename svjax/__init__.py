@@ -132,9 +132,11 @@ from svjax.simulations.three_stage import prepare_equilibrium as prepare_equilib
 if TYPE_CHECKING:
     from svjax import plot as plot
     from svjax.simulations.curve import steady_curve as steady_curve
+    from svjax.simulations.opening import open_store as open  # noqa: F401
     from svjax.simulations.resume import resume as resume
     from svjax.simulations.runs import (
         RunWriter as RunWriter,
+        discard_checkpoint as discard_checkpoint,
         load_bias as load_bias,
         load_convergence as load_convergence,
         load_equilibrium as load_equilibrium,
@@ -155,10 +157,12 @@ _ON_DEMAND = {
     "sweep": "simulations.sweep",
     "SweepProgress": "simulations.sweep",
     "open_sweep": "simulations.sweep_store",
+    "open": "simulations.opening",
     "to_netcdf": "storage.netcdf",
 } | dict.fromkeys(
     (
         "RunWriter",
+        "discard_checkpoint",
         "load_bias",
         "load_convergence",
         "load_equilibrium",
@@ -178,7 +182,8 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'svjax' has no attribute {name!r}")
     if not _ON_DEMAND[name]:
         return _importlib.import_module(f"svjax.{name}")
-    return getattr(_importlib.import_module(f"svjax.{_ON_DEMAND[name]}"), name)
+    own = {"open": "open_store"}.get(name, name)  # inside the package `open` is the built-in one
+    return getattr(_importlib.import_module(f"svjax.{_ON_DEMAND[name]}"), own)
 
 
 def __dir__() -> list[str]:

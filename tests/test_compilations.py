@@ -93,7 +93,8 @@ FAMILIES = {
     "energy_levels level_gap level_splitting spectrum": lambda c: (c.valve, c.spins),
     "charge_current spin_current": lambda c: (c.valve, c.state, 1),
     "bond_currents bond_spin_currents charge_balance default_observables energy interface_currents magnetization "
-    "monolayer_polarization particle_number site_charge site_spin spectral_observables spin_density total_spin": lambda c: (c.valve, c.state),
+    "monolayer_polarization particle_number site_charge site_spin spectral_observables spin_density "
+    "total_spin": lambda c: (c.valve, c.state),
 }  # fmt: skip
 for names, arguments in FAMILIES.items():
     CALLS |= {name: lambda c, name=name, given=arguments: getattr(sv, name)(*given(c)) for name in names.split()}

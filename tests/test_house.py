@@ -18,7 +18,7 @@ ROOMS = {
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",
     "simulations": "plan loop three_stage convergence dataset curve run_checkpoint runs tasks parameter_grid batch"
-    " points sweep_dataset sweep_store tile_writer tile sweep resume",
+    " points sweep_dataset sweep_store opening tile_writer tile sweep resume",
     "plot": "figures",
     "": "plot",
     "cli": "describe describe_sweep options sweep_options bars main __main__",

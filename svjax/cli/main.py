@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from svjax.cli.sweep_options import SweepOptions
 if TYPE_CHECKING:
     from svjax.simulations.loop import Run
 
-BAD_INPUT, DIVERGED, INTERRUPTED = 2, 1, 130
+BAD_INPUT, DIVERGED, NOT_OK, INTERRUPTED = 2, 1, 3, 130
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,12 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The entry point; returns the exit status: 0, 1 for a run that diverged, 2 for bad input, 130 for Ctrl-C."""
+    """The entry point; returns the exit status: 0, 1 for a run that diverged, 2 for bad input, 3 for a run whose
+    convergence report is not all right, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        print(f"svjax {version('svjax')}")
+        return 0
     try:
         options = _parse(arguments)
         if isinstance(options, ShapeOptions) and options.config is not None:
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             default = tyro.cli(kind, args=words, prog=f"{name} {options.config}")
             options = tyro.cli(kind, args=arguments[1:], default=default, prog=name)
         return _do(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, RuntimeError, MemoryError, OverflowError, KeyError, OSError) as error:
         print(f"svjax: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
@@ -133,7 +138,10 @@ def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
         run = work(bar)
         bar.close()
         if run is not None:
-            runs.store_convergence(folder, convergence.convergence_report(run))
+            report = convergence.convergence_report(run)
+            runs.store_convergence(folder, report)
+            runs.discard_checkpoint(folder)
+            status = 0 if report.ok else NOT_OK
     except loop.DivergedRun as error:
         bar.close()
         print(f"svjax: {error}", file=sys.stderr)

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import tyro
 
+from svjax.storage.plain import tidy_path
+
 if TYPE_CHECKING:
     from svjax.model.bias import VoltageDrop
     from svjax.model.valve import SpinValve
 
 Vector = tuple[float, float, float]
+MOST_VALUES = 10**6
+"""Of one range: a sweep has its time and disk checked once it is known, a list of numbers before it is made."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,8 @@ def numbers(name: str, text: str) -> list[float]:
         if ":" not in text:
             return [float(part) for part in text.split(",")]
         first, last, count = text.split(":")
+        if int(count) > MOST_VALUES:
+            raise OverflowError(f"Argument `{name}` must have at most {MOST_VALUES:,} values, but has {int(count):,}.")
         if not (np.isfinite([float(first), float(last)]).all() and int(count) > 1):
             raise ValueError
         return [float(value) for value in np.linspace(float(first), float(last), int(count))]
@@ -186,12 +192,15 @@ def free_name(name: str, overwrite: bool) -> Path:
 def toml_arguments(path: Path, options: type[ShapeOptions], command: str) -> list[str]:
     """The contents of a TOML file as command-line arguments; raises ValueError for what is not an option."""
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(tidy_path(path).read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"Argument `config` must be a TOML file, but {path} is not one ({error}).") from None
     types = {option.name: option.type for option in fields(options) if option.name != "config"}
     known = list(types)
     arguments = []
+    names = [key.replace("-", "_") for key in found]
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"Key `{double}` must be in {path} once, but is there in two spellings.")
     for key, value in found.items():
         name = key.replace("-", "_")
         if name not in known:
@@ -202,6 +211,10 @@ def toml_arguments(path: Path, options: type[ShapeOptions], command: str) -> lis
             if types[name] is not bool:
                 raise ValueError(f"Key `{key}` of {path} must not be true or false, but is {str(value).lower()}.")
             arguments.append(option if value else f"--no-{option[2:]}")
+        elif types[name] is bool:
+            raise ValueError(f"Key `{key}` of {path} must be true or false, but is {value!r}.")
+        elif isinstance(value, list) and types[name] in (int, float, Path):
+            raise ValueError(f"Key `{key}` of {path} must be one value, but is the list {value}.")
         else:
             words = _words(key, value)
             arguments += [option, ",".join(words)] if types[name] is str and words else [option, *words]

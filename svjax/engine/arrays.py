@@ -46,6 +46,8 @@ def complex_array(value: Numbers, name: str = "value") -> Array:
 def _array(value: Numbers, name: str) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"Argument `{name}` must hold numbers throughout, but is a masked array.")
+    if isinstance(value, Sequence) and any(isinstance(part, str) for part in value):
+        raise ValueError(f"Argument `{name}` must hold numbers, but is {value!r}.")
     if isinstance(value, Set | Iterator):
         raise ValueError(f"Argument `{name}` must be a number or a sequence, but is of type {type(value).__name__}.")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 import jax
@@ -21,6 +22,8 @@ def join_processes(coordinator: str | None = None, rank: int | None = None, coun
     given = [value is not None for value in (coordinator, rank, count)]
     if any(given) and not all(given):
         raise ValueError("Arguments `coordinator`, `rank` and `count` must be given together, but one is missing.")
+    if coordinator is not None and not re.fullmatch(r".+:\d+", coordinator):
+        raise ValueError(f'Argument `coordinator` must be an address "host:port", but is {coordinator!r}.')
     jax.distributed.initialize(coordinator, count, rank)
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from svjax.dynamics.branches import effective_torque, steady_states
 from svjax.dynamics.modes import electron_decays, relaxation_modes
 from svjax.dynamics.steady_state import steady_state
+from svjax.engine.arrays import real_array, whole_number
 from svjax.model.bias import VoltageDrop, asymmetric, symmetric
 from svjax.model.equations import State
 from svjax.model.observables import current_driven_torque, default_observables
@@ -52,7 +53,10 @@ def steady_curve(
         raise ValueError(f"Argument `drop` must be one of {tuple(DROPS)}, but is {drop!r}.")
     if len(valve.lattice.layers) != 2 or len(valve.lattice.contacts) != 2:
         raise ValueError("Argument `valve` must have two layers and two leads.")
-    voltages = [float(voltage) for voltage in voltages]
+    voltages = np.asarray(real_array(voltages, "voltages"), float).tolist()
+    if not isinstance(voltages, list) or not voltages or not np.all(np.isfinite(voltages)):
+        raise ValueError(f"Argument `voltages` must be a list of finite numbers, but is {voltages}.")
+    whole_number(modes, "modes", 1)
     equilibrium = steady_state(valve, DROPS[drop](0.0), allow_unstable=True)
     last, rows, reasons = (0.0, equilibrium), [], []
     for number, voltage in enumerate(voltages):

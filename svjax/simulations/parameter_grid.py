@@ -6,13 +6,14 @@ from functools import cached_property
 from math import ceil, prod
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from svjax.engine.arrays import Numbers
+from svjax.engine.arrays import Numbers, real_array
 from svjax.model.bias import Bias
 from svjax.model.parameters import get_parameter, set_parameters
-from svjax.model.valve import SpinValve, check
+from svjax.model.valve import QUANTITIES, SpinValve
 
 RESERVED = ("point", "time", "layer", "lead", "component", "mode", "site", "spin", "monolayer", "row", "column")
 
@@ -62,7 +63,7 @@ def make_grid(valve: SpinValve, bias: Bias, values: Mapping[str, Numbers], zippe
         field = name.split("[")[0]
         if name in arrays:
             raise ValueError(f"Argument `grid` must name each parameter once, but names {name!r} twice.")
-        array = arrays[name] = np.asarray(numbers, float)
+        array = arrays[name] = np.asarray(real_array(numbers, f"grid[{name!r}]"), float)
         get_parameter(valve, bias, name)
         if name in RESERVED:
             raise ValueError(f"Argument `grid` must not name {name!r}, which is a dimension of the results.")
@@ -72,9 +73,10 @@ def make_grid(valve: SpinValve, bias: Bias, values: Mapping[str, Numbers], zippe
             raise ValueError(f"Argument `grid` must give a list of numbers for {name!r}, but has shape {array.shape}.")
         if not np.isfinite(array).all():
             raise ValueError(f"Argument `grid` must give finite numbers for {name!r}, but has {array}.")
-        if hasattr(valve, field):
-            for value in array:
-                check(set_parameters(valve, bias, {name: value})[0])
+        if (
+            field in QUANTITIES and not QUANTITIES[field].directions
+        ):  # directions are made unit vectors when they are set
+            QUANTITIES[field].check(name, jnp.asarray(array))
     if zipped and len({len(array) for array in arrays.values()}) > 1:
         lengths = {name: len(array) for name, array in arrays.items()}
         raise ValueError(f"Argument `grid` must give lists of one length to be zipped, but has {lengths}.")

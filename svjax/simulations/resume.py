@@ -29,7 +29,7 @@ from svjax.simulations.sweep_dataset import FORMAT as SWEEP, FORMAT_VERSION as S
 from svjax.simulations.sweep_store import load_plan, open_sweep
 from svjax.storage.folders import array_of
 from svjax.storage.lock import Lock
-from svjax.storage.plain import check_plain, store_format
+from svjax.storage.plain import check_plain, store_format, tidy_path
 from svjax.storage.records import bias_to_record, provenance
 
 
@@ -51,7 +51,7 @@ def resume(
     **Returns:** the dataset of `open_run` or `open_sweep`. Raises BlockingIOError while another process writes to it,
     and ValueError where there is nothing that can be continued.
     """
-    path = Path(path)
+    path = tidy_path(path)
     if store_format(path) == SWEEP:
         return resume_sweep(path, bias, progress)
     resume_run(path, bias, observe, progress)

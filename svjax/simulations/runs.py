@@ -30,7 +30,7 @@ from svjax.simulations.plan import Equilibrium, Plan
 from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
 from svjax.storage.folders import array_of, check_target, place, saving
 from svjax.storage.lock import Lock
-from svjax.storage.plain import check_plain
+from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
 
 ROWS_PER_CHUNK = 1024
@@ -47,8 +47,8 @@ class RunWriter:
     """
 
     def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
-        check_target(Path(path), overwrite, FORMAT)
-        self.path, self.saved, self.group, self.lock = Path(path), 0, None, None
+        self.path, self.saved, self.group, self.lock = tidy_path(path), 0, None, None
+        check_target(self.path, overwrite, FORMAT)
         self.overwrite = overwrite
         self.waiting: list[dict[str, np.ndarray]] = []
         self.last: Segment | None = None
@@ -138,11 +138,16 @@ def save_run(path: str | os.PathLike, run: Run, *, overwrite: bool = False) -> N
 
 
 def store_convergence(path: str | os.PathLike, report: Convergence) -> None:
-    """Add a convergence report to the attributes of the run at ``path``, with which it is done."""
-    group = zarr.open_group(path, mode="r+")
+    """Add a convergence report to the attributes of the run at ``path``."""
+    group = zarr.open_group(tidy_path(path), mode="r+")
     group.attrs.update({"convergence": json.dumps(report.to_records())})
-    if group.attrs["status"] == "complete":
-        run_checkpoint(Path(path)).remove()
+
+
+def discard_checkpoint(path: str | os.PathLike) -> None:
+    """Remove the checkpoint of a complete run, which then cannot be prolonged; others keep theirs."""
+    path = tidy_path(path)
+    if zarr.open_group(path, mode="r").attrs["status"] == "complete":
+        run_checkpoint(path).remove()
 
 
 def open_run(path: str | os.PathLike) -> xr.Dataset:
@@ -150,7 +155,7 @@ def open_run(path: str | os.PathLike) -> xr.Dataset:
 
     ``load_valve``, ``load_bias``, ``load_state``, ``load_equilibrium`` and ``load_convergence`` take this dataset.
     """
-    path = Path(path)
+    path = tidy_path(path)
     check_plain(path, FORMAT, FORMAT_VERSION)
     dataset = xr.open_zarr(path, consolidated=True)
     try:
@@ -208,7 +213,8 @@ def save_curve(path: Path, dataset: xr.Dataset) -> None:
 
 def open_curve(path: str | os.PathLike) -> xr.Dataset:
     """The dataset of `svjax steady` at ``path``."""
-    check_plain(Path(path), CURVE, CURVE_VERSION)
+    path = tidy_path(path)
+    check_plain(path, CURVE, CURVE_VERSION)
     return xr.open_zarr(path, consolidated=True).load()
 
 

@@ -29,6 +29,7 @@ from svjax.simulations.tasks import ModesTask, RunTask, Task
 from svjax.simulations.tile import Runner
 from svjax.storage.folders import check_target, place
 from svjax.storage.lock import Lock
+from svjax.storage.plain import tidy_path
 
 MOST_POINTS = {"cpu": 16}
 MOST_POINTS_ELSEWHERE = 256
@@ -90,8 +91,9 @@ def sweep(
     """
     plan = plan_sweep(valve, grid, task, bias, zipped, batch)
     if out is not None:
-        _create_and_run(Path(out), plan, overwrite, progress)
-        return open_sweep(out)
+        path = tidy_path(out)
+        _create_and_run(path, plan, overwrite, progress)
+        return open_sweep(path)
     if jax.process_count() > 1:
         raise ValueError("Argument `out` must be a folder that all processes share, but is None.")
     with tempfile.TemporaryDirectory() as folder:
@@ -123,6 +125,8 @@ def plan_sweep(
     leads = len(valve.lattice.contacts)
     bias = as_bias(symmetric(0.0) if bias is None and leads == 2 else bias, leads)
     points = make_grid(valve, bias, grid, zipped)
+    if not isinstance(task, Task):
+        raise ValueError(f"Argument `task` must be a RunTask(...), SteadyTask() or ModesTask(), but is {task!r}.")
     if isinstance(task, RunTask):
         if task.start == "equilibrium":
             constant_levels(valve, None)

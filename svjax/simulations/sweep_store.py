@@ -33,7 +33,7 @@ from svjax.simulations.sweep_dataset import (
 from svjax.simulations.tasks import task_from_record
 from svjax.storage.checkpoint import FOLDER, Checkpoint
 from svjax.storage.folders import array_of, reading, saving
-from svjax.storage.plain import check_plain
+from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
 
 
@@ -114,7 +114,7 @@ def open_sweep(path: str | os.PathLike) -> xr.Dataset:
     ``status`` says of every point whether it is complete; `load_valve` and `load_bias` take this dataset. Raises
     FileNotFoundError where there is no sweep and ValueError where one is not to be opened.
     """
-    path = Path(path)
+    path = tidy_path(path)
     check_plain(path, FORMAT, FORMAT_VERSION)
     dataset = xr.open_zarr(path, chunks=None, consolidated=True)
     missing = {"status", "begun", "reason"} - dataset.variables.keys()

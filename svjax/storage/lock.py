@@ -1,10 +1,14 @@
 """One writer at a time: a lock on a folder that the kernel releases when its process ends, however it ends."""
 
 import errno
-import fcntl
 import os
 import warnings
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: stores can be read, and written without a lock
+    fcntl = None
 
 NAME = ".lock"
 
@@ -25,6 +29,8 @@ class Lock:
             raise BlockingIOError(f"The store {folder} is being written by this very process.")
         self.file = open(path, "a+b")  # noqa: SIM115
         try:
+            if fcntl is None:
+                raise OSError(errno.ENOLCK, "no locks")
             if rank == 0:
                 fcntl.lockf(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 fcntl.lockf(self.file, fcntl.LOCK_UN, 0, 1)
@@ -47,8 +53,8 @@ class Lock:
 def is_locked(folder: Path) -> bool:
     """Whether some process is writing to the store."""
     path = folder / NAME
-    if not path.exists() or _identity(path) in _held:
-        return path.exists()
+    if not path.exists() or _identity(path) in _held or fcntl is None:
+        return path.exists() and _identity(path) in _held
     with open(path, "rb") as file:
         try:
             os.lockf(file.fileno(), os.F_TEST, 0)

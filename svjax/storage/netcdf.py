@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
+
+from svjax.storage.plain import tidy_path
 
 PIECE_BYTES = 2**26
 
@@ -21,7 +22,7 @@ def to_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
     netCDF has no complex numbers: ``rates`` becomes ``rates_real`` and ``rates_imag``. The dataset may be larger than
     the memory. Raises FileExistsError where there is a file.
     """
-    path = Path(path)
+    path = tidy_path(path)
     if path.exists():
         raise FileExistsError(f"Argument `path` must be a new file, but {path} exists.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -1,11 +1,19 @@
 """What may be opened: stores of plain numbers and texts. Nothing that a stranger's store holds is ever executed."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 TYPES = ("bool", "int8", "int16", "int32", "int64", "float32", "float64", "complex64", "complex128", "string")
+OPENERS = {"svjax-run": "sv.open_run", "svjax-sweep": "sv.open_sweep", "svjax-steady": "sv.open"}
+"""What opens the stores that svjax writes."""
 CODECS = ("bytes", "vlen-utf8", "zstd", "crc32c", "gzip", "blosc", "transpose")
+
+
+def tidy_path(path: str | os.PathLike) -> Path:
+    """The path that a user means: "~" is the home folder. Every door to the disk passes its paths through here."""
+    return Path(path).expanduser()
 
 
 def store_format(path: Path) -> str | None:
@@ -24,8 +32,10 @@ def check_plain(path: Path, kind: str, version: int) -> dict[str, Any]:
     Raises FileNotFoundError where there is no such store and ValueError where it is not to be opened.
     """
     name = kind.replace("svjax-", "")
-    if store_format(path) != kind:
+    if (has := store_format(path)) != kind:
         what = "is none" if path.exists() else "does not exist"
+        if has in OPENERS:
+            what = f"is a {has.replace('svjax-', '')}: `{OPENERS[has]}` opens it, and `sv.open` opens all"
         raise FileNotFoundError(f"Argument `path` must be a svjax {name}, but {path} {what}.")
     found = json.loads((path / "zarr.json").read_text())
     attributes = found["attributes"]

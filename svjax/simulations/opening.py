@@ -1,0 +1,27 @@
+"""One opener for whatever svjax wrote."""
+
+import os
+
+import xarray as xr
+
+from svjax.simulations.curve import FORMAT as CURVE
+from svjax.simulations.dataset import FORMAT as RUN
+from svjax.simulations.runs import open_curve, open_run
+from svjax.simulations.sweep_dataset import FORMAT as SWEEP
+from svjax.simulations.sweep_store import open_sweep
+from svjax.storage.plain import store_format, tidy_path
+
+OPENERS = {RUN: open_run, SWEEP: open_sweep, CURVE: open_curve}
+
+
+def open_store(path: str | os.PathLike) -> xr.Dataset:
+    """`sv.open`: the dataset of a run, a sweep or a curve of steady states, told apart by what the store says it is.
+
+    Raises FileNotFoundError where there is none of them, and what `open_run` and `open_sweep` raise.
+    """
+    path = tidy_path(path)
+    kind = store_format(path)
+    if kind not in OPENERS:
+        what = "is none" if path.exists() else "does not exist"
+        raise FileNotFoundError(f"Argument `path` must be a store that svjax wrote, but {path} {what}.")
+    return OPENERS[kind](path)

@@ -1,0 +1,105 @@
+"""What a tired user hands to files, sweeps and the command line: taken, or refused in words."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import small_valve
+
+import svjax as sv
+from svjax.cli.main import main
+from svjax.cli.options import RunOptions, numbers, toml_arguments
+from svjax.engine.devices import join_processes
+from svjax.model.bias import symmetric
+from svjax.simulations.parameter_grid import make_grid
+from svjax.storage.plain import tidy_path
+
+
+def options_of(tmp_path, text):
+    path = tmp_path / "valve.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return toml_arguments(path, RunOptions, "svjax run")
+
+
+@pytest.mark.parametrize("value", ['"false"', "0", "[]", "1.0"])
+def test_a_switch_of_a_toml_file_is_true_or_false(tmp_path, value):
+    with pytest.raises(ValueError, match=r"Key `overwrite` of .* must be true or false"):
+        options_of(tmp_path, f"overwrite = {value}\n")
+    assert options_of(tmp_path, "overwrite = false\n") == ["--no-overwrite"]
+
+
+@pytest.mark.parametrize("line", ["j_sd = [2.0, 5.0]", "voltage = [0.0, 3.0]", "length = [4, 6]"])
+def test_a_list_where_one_number_belongs_is_refused(tmp_path, line):
+    with pytest.raises(ValueError, match="must be one value, but is the list"):
+        options_of(tmp_path, line)
+
+
+def test_two_spellings_of_one_key_are_refused_and_a_byte_order_mark_is_no_key(tmp_path):
+    with pytest.raises(ValueError, match="two spellings"):
+        options_of(tmp_path, "j_sd = 2.0\nj-sd = 3.0\n")
+    assert options_of(tmp_path, b"\xef\xbb\xbfj_sd = 2.0\n") == ["--j-sd", "2.0"]
+
+
+def test_home_is_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tidy_path("~/runs/a") == tmp_path / "runs" / "a"
+    found = sv.sweep(small_valve(), {"voltage": [0.0, 0.5]}, sv.SteadyTask(), out="~/tilt")
+    assert (tmp_path / "tilt" / "zarr.json").exists() and not Path("~").exists()
+    assert sv.open("~/tilt").attrs["format"] == "svjax-sweep" and found.status.values.tolist() == [1, 1]
+    with pytest.raises(FileNotFoundError, match=r"is a sweep: `sv.open_sweep` opens it"):
+        sv.open_run("~/tilt")
+    with pytest.raises(FileNotFoundError, match="must be a store that svjax wrote"):
+        sv.open(tmp_path)
+
+
+@pytest.mark.parametrize("task", [sv.SteadyTask, "steady", None])
+def test_a_task_is_an_object(task):
+    with pytest.raises(ValueError, match="Argument `task` must be"):
+        sv.sweep(small_valve(), {"voltage": [0.0, 0.5]}, task)
+
+
+@pytest.mark.parametrize("values", [{0.0, 1.0}, (v for v in (0.0, 1.0)), [True, False], [1j], ["a"]])
+def test_values_of_a_sweep_are_real_numbers(values):
+    with pytest.raises(ValueError, match="Argument `grid"):
+        make_grid(small_valve(), symmetric(0.0), {"voltage": values}, False)
+
+
+def test_ten_thousand_points_are_checked_in_no_time():
+    started = time.perf_counter()
+    values = {"j_sd": np.linspace(0, 4, 10_000), "temperature": np.linspace(0.1, 1, 10_000)}
+    make_grid(small_valve(), symmetric(0.0), values, True)
+    assert time.perf_counter() - started < 2
+    with pytest.raises(ValueError, match="Argument `temperature` must be positive"):
+        make_grid(small_valve(), symmetric(0.0), {"temperature": np.linspace(-1, 1, 10_000)}, False)
+
+
+@pytest.mark.parametrize(("voltages", "modes"), [([], 4), ([np.nan], 4), ([0.0], 0), ([0.0], 1.5)])
+def test_a_curve_needs_voltages_and_modes(voltages, modes):
+    with pytest.raises(ValueError, match=r"Argument `(voltages|modes)` must"):
+        sv.steady_curve(small_valve(), voltages, modes=modes)
+
+
+def test_an_address_has_a_port():
+    with pytest.raises(ValueError, match="host:port"):
+        join_processes("localhost", 0, 1)
+
+
+def test_a_range_without_end_is_refused_before_it_is_made():
+    with pytest.raises(OverflowError, match="at most"):
+        numbers("voltage", "0:1:1000000000")
+
+
+def test_the_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"svjax {sv.__version__}\n"
+
+
+def test_stores_open_where_the_system_has_no_locks(tmp_path):
+    sv.sweep(small_valve(), {"voltage": [0.0, 0.5]}, sv.SteadyTask(), out=tmp_path / "sweep")
+    code = "import sys; sys.modules['fcntl'] = None; import jax; jax.config.update('jax_enable_x64', True)\n"
+    code += f"import svjax as sv; print(sv.open({str(tmp_path / 'sweep')!r}).status.values.sum())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "2", done.stderr[-500:]
