@@ -25,6 +25,7 @@ from svjax.dynamics.modes import (
 from svjax.dynamics.relaxation_fit import RelaxationFit as RelaxationFit, fit_relaxation as fit_relaxation
 from svjax.dynamics.steady_state import ConvergenceError as ConvergenceError, steady_state as steady_state
 from svjax.dynamics.step_size import stability_limit as stability_limit, suggest_dt as suggest_dt
+from svjax.electrons.fermi import exact_density_matrix as exact_density_matrix
 from svjax.electrons.landauer import (
     conductance as conductance,
     density_of_states as density_of_states,
@@ -44,7 +45,7 @@ from svjax.electrons.spectrum import (
     spectral_observables as spectral_observables,
     spectrum as spectrum,
 )
-from svjax.electrons.stationary import exact_density_matrix as exact_density_matrix, stationary as stationary
+from svjax.electrons.stationary import stationary as stationary
 from svjax.engine.devices import join_processes as join_processes
 from svjax.fitting.coordinates import Free as Free
 from svjax.fitting.fit import fit as fit

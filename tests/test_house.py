@@ -9,11 +9,11 @@ import pytest
 import svjax
 
 ROOMS = {
-    "engine": "shown arrays sparse integrate error_bars least_squares devices clock",
+    "engine": "shown arrays sparse products eigenbasis lyapunov patience integrate error_bars least_squares devices clock",
     "model": "units poles lattice sketch geometries bond_lists quantities bands bias builder valve importers"
     " lattice_file spins leads hamiltonian extended parameters drives noise equations observables levels",
-    "electrons": "stationary response landauer spectrum",
-    "dynamics": "step_size evolve eigenproblem stability steady_state branches modes relaxation_fit",
+    "electrons": "fermi stationary response landauer spectrum",
+    "dynamics": "step_size evolve eigenproblem torques stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",

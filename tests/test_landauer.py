@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import svjax as sv
-from svjax.electrons.landauer import polygamma
+from svjax.electrons.fermi import polygamma
 
 PAULI_Z = np.diag([1.0, -1.0])
 ENERGIES = np.linspace(-5, 5, 41)

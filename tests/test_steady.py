@@ -8,7 +8,8 @@ import pytest
 
 import svjax as sv
 from svjax.dynamics.branches import _follow
-from svjax.dynamics.steady_state import _linearize, _linearize_directly, _solve
+from svjax.dynamics.steady_state import _search
+from svjax.dynamics.torques import force_across, linearize
 
 
 def small(**changes):
@@ -98,9 +99,10 @@ def test_exceptional_point_does_without_eigenvectors():
     assert jnp.max(jnp.abs(state.rho - sv.stationary(electrons_only, state.spins, (0.4,)).rho)) < 1e-10
     valve = small()
     state = sv.steady_state(valve, (0.5, 0.0))
-    one, other = (f(valve, jnp.array([0.5, 0.0]), state.spins)[2] for f in (_linearize, _linearize_directly))
-    assert jnp.max(jnp.abs(one - other)) < 1e-8
-    direct = _solve(valve, jnp.array([0.5, 0.0]), sv.aligned_spins(valve), True)[0]
+    mu = jnp.array([0.5, 0.0])
+    exact = jax.jacfwd(lambda angles: force_across(valve, mu, state.spins, angles))(jnp.zeros(2 * len(state.spins)))
+    assert jnp.max(jnp.abs(linearize(valve, mu, state.spins, False).stiffness - exact)) < 1e-8
+    direct = _search(valve, mu, sv.aligned_spins(valve), True, print).state
     assert jnp.max(jnp.abs(direct.spins - state.spins)) < 1e-8
 
 

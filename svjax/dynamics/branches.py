@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from svjax.dynamics.steady_state import LARGEST_TURN, ConvergenceError, steady_state
+from svjax.dynamics.steady_state import ConvergenceError, steady_state
+from svjax.dynamics.torques import LARGEST_TURN
 from svjax.engine.arrays import Spins
 from svjax.model.equations import State
 from svjax.model.levels import BiasLike, constant_levels

@@ -11,23 +11,28 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Inexact
+from jaxtyping import Array, Complex, DTypeLike, Float, Inexact
 
 from svjax.electrons.response import (
-    Eigenbasis,
+    Basis,
     differentiable_spin_response,
     eigenbasis,
     spin_response,
     static_susceptibility,
     susceptibility,
 )
-from svjax.engine.arrays import PerLead, Spins
+from svjax.engine.arrays import PerLead, Spins, known
+from svjax.engine.patience import finished
 from svjax.model.equations import State, local_spin_density
+from svjax.model.extended import extended
 from svjax.model.spins import coupling, effective_field, field_change, stiffness, tangents, turn_rate
 from svjax.model.valve import SpinValve
 
-ACCURACY = 1e-12
-"""Residual of a root, |M(lambda) v - lambda v| for |v| = 1, relative to max(1, |lambda|)."""
+
+def accuracy(dtype: DTypeLike) -> float:
+    """Residual of a root, |M(lambda) v - lambda v| for |v| = 1, relative to max(1, |lambda|): 1e-12 in double
+    precision."""
+    return 5e3 * float(jnp.finfo(dtype).eps)
 
 
 class Linearization(eqx.Module):
@@ -36,7 +41,7 @@ class Linearization(eqx.Module):
     valve: SpinValve
     state: State
     mu: PerLead
-    basis: Eigenbasis
+    basis: Basis
 
     @property
     def field(self) -> Spins:
@@ -46,15 +51,18 @@ class Linearization(eqx.Module):
     def matrix(self, rates: Inexact[Array, "rates"]) -> Complex[Array, "rates angles angles"]:
         """M(lambda) for all ``rates``, (rates, 2N_S, 2N_S)."""
         response = susceptibility(self.basis, self.valve, self.state.rho, self.mu, rates)
-        return jax.vmap(lambda one: self._rate_of(one))(response)
+        return jax.vmap(lambda one: turn_rate(self.valve, self._stiffness(one)))(response)
 
     def static_matrix(self) -> Float[Array, "angles angles"]:
         """M(0), real."""
-        response = static_susceptibility(self.basis, self.valve, self.state.rho, self.mu)
-        return self._rate_of(response)
+        return turn_rate(self.valve, self.static_stiffness())
 
-    def _rate_of(self, response: Array) -> Array:
-        return turn_rate(self.valve, stiffness(self.valve, self.state.spins, self.field, response))
+    def static_stiffness(self) -> Float[Array, "angles angles"]:
+        """The `stiffness` at lambda = 0, real."""
+        return self._stiffness(static_susceptibility(self.basis, self.valve, self.state.rho, self.mu))
+
+    def _stiffness(self, response: Array) -> Array:
+        return stiffness(self.valve, self.state.spins, self.field, response)
 
     def apply(self, rate: Complex[Array, ""], vector: Complex[Array, "angles"]) -> Complex[Array, "angles"]:
         """M(lambda) v, (2N_S,); differentiable in lambda and v."""
@@ -81,8 +89,13 @@ class Linearization(eqx.Module):
 
 
 def linearization(valve: SpinValve, state: State, mu: PerLead) -> Linearization:
-    """The linearised problem at a torque-free ``state`` with levels ``mu``."""
-    return Linearization(valve, state, mu, eigenbasis(valve, state.spins))
+    """The linearised problem at a torque-free ``state`` with levels ``mu``; for known values in a sound basis."""
+    valve = extended(valve, mu)
+    beside = known(*jax.tree.leaves((valve, state, mu)))
+    return Linearization(valve, state, mu, _eigenbasis(valve, state.spins, beside))
+
+
+_eigenbasis = jax.jit(eigenbasis, static_argnums=2)
 
 
 class Roots(eqx.Module):
@@ -131,6 +144,7 @@ def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple
     where the first is solved with Newton's factor 1/(1 - dm_k/dlambda). It converges fast for sigma close to lambda;
     sigma is moved to lambda when it does not.
     """
+    goal = accuracy(problem.valve.dtype)
 
     def refine(carry):
         k, rate, vector, _ = carry
@@ -144,7 +158,7 @@ def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple
 
         def more(inner):
             n, _, _, residual, before = inner
-            return (n < 12) & (residual > ACCURACY) & (residual < 0.5 * before)
+            return (n < 12) & (residual > goal) & (residual < 0.5 * before)
 
         def improve(inner):
             n, rate, vector, residual, _ = inner
@@ -154,7 +168,7 @@ def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple
             change = u @ (image - base @ vector)
             new = rate + newton * (m[chosen] + change[chosen] - rate)
             shift = jnp.where(others, change / jnp.where(others, new - m, 1), 0)
-            done = now <= ACCURACY
+            done = now <= goal
             rate, vector = jnp.where(done, rate, new), jnp.where(done, vector, v[:, chosen] + v @ shift)
             return n + 1, rate, vector, now, residual
 
@@ -165,7 +179,7 @@ def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple
 
     def unfinished(carry):
         k, _, _, residual = carry
-        return (k < 6) & (residual > 10 * ACCURACY)
+        return (k < 6) & (residual > 10 * goal)
 
     inf = jnp.asarray(jnp.inf, rate.real.dtype)
     _, rate, vector, residual = jax.lax.while_loop(unfinished, refine, (0, rate, vector, inf))
@@ -175,36 +189,36 @@ def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple
 @jax.jit
 def _first_order(problem: Linearization, rates: Array, left: Array, right: Array) -> Array:
     """m_k + u_k [M(m_k) - M(0)] v_k for eigenvalues, rows of left and right vectors of M(0)."""
-    return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right), batch_size=8)
+    return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right))
 
 
-def first_order_modes(problem: Linearization) -> tuple[Complex[Array, "angles"], Complex[Array, "angles"]]:
-    """The eigenvalues of M(0), and the rates of their modes to first order in M(lambda) - M(0)."""
-    m, v = jnp.linalg.eig(problem.static_matrix())
-    return m, _first_order(problem, m, jnp.linalg.inv(v), v.T)
+def first_order_rates(problem: Linearization, stiffness: Array) -> Complex[Array, "angles"]:
+    """The rates of all modes to first order in M(lambda) - M(0), from the stiffness at lambda = 0."""
+    m, v = jnp.linalg.eig(turn_rate(problem.valve, stiffness))
+    return _first_order(problem, m, jnp.linalg.inv(v), v.T)
 
 
 _root_from = jax.jit(partial(_root, s=1.0))
 
 
 def first_growing_mode(
-    valve: SpinValve, state: State, mu: PerLead, rates: np.ndarray, modes: np.ndarray
+    problem: Linearization, rates: np.ndarray, modes: np.ndarray
 ) -> tuple[complex, np.ndarray] | None:
     """A root with Re lambda > 0 and its vector, or None, from the eigenvalues and vectors of M(0).
 
     Modes that grow to first order in M(lambda) - M(0) are followed to their roots; `svjax.dynamics.stability`
     counts them.
     """
-    problem = linearization(valve, state, mu)
     upper = np.imag(rates) >= -1e-9 * np.abs(rates).max()
-    left = np.linalg.inv(modes)[upper].astype(complex)
-    starts, right = rates[upper].astype(complex), modes.T[upper].astype(complex)
-    estimates = np.asarray(_first_order(problem, starts, left, right))
+    kind = problem.basis.levels.dtype
+    left = np.linalg.inv(modes)[upper].astype(kind)
+    starts, right = rates[upper].astype(kind), modes.T[upper].astype(kind)
+    estimates = np.asarray(finished(_first_order(problem, starts, left, right)))
     for k in np.argsort(-np.real(estimates)):
         if np.real(estimates[k]) <= 0:
             return None
-        rate, vector, residual = _root_from(problem, jnp.asarray(starts[k]), jnp.asarray(right[k]))
-        if residual < 1e-6 and rate.real > 1e-9:
+        rate, vector, residual = finished(_root_from(problem, jnp.asarray(starts[k]), jnp.asarray(right[k])))
+        if residual < max(1e-6, accuracy(problem.valve.dtype)) and rate.real > 1e-9:
             return complex(rate), np.asarray(vector)
     return None
 

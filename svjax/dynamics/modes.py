@@ -9,20 +9,24 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Complex, Float
+from jaxtyping import Array, ArrayLike, Complex, DTypeLike, Float
 
 from svjax.dynamics.eigenproblem import Linearization, Roots, careful_roots, find_roots, linearization
 from svjax.dynamics.stability import count_growing
-from svjax.engine.arrays import known
+from svjax.dynamics.torques import torque_limit, unrest
+from svjax.engine.arrays import PerLead, known
 from svjax.engine.shown import Shown
-from svjax.model.equations import State, spins_derivative
+from svjax.model.equations import State, check_state, spins_derivative
+from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian
 from svjax.model.levels import BiasLike, constant_levels
 from svjax.model.spins import tangents
 from svjax.model.valve import SpinValve, check_spins, prepare
 
-RESIDUAL = 1e-9
-"""A root is accepted below this residual |M(lambda) v - lambda v|."""
+
+def residual_limit(dtype: DTypeLike) -> float:
+    """A root is accepted below this residual |M(lambda) v - lambda v|: 1e-9 in double precision."""
+    return max(1e-9, 1e4 * float(jnp.finfo(dtype).eps))
 
 
 class Modes(Shown, eqx.Module):
@@ -58,31 +62,43 @@ def relaxation_modes(
     them through `steady_state`, since the state depends on the parameters too. Higher ones are not supported. Inside
     ``jit`` or ``grad`` nothing can be raised: a root that was not found is nan.
 
-    Raises ValueError where ``state`` is not torque-free and RuntimeError where a root was not found.
+    Raises ValueError where ``state`` is not torque-free or its electrons are not stationary at ``bias``, and
+    RuntimeError where a root was not found.
     """
     return mode_shapes(valve, state, bias, count=count, order=order).rates
 
 
 def mode_shapes(valve: SpinValve, state: State, bias: BiasLike, *, count: int = 4, order: str = "frequency") -> Modes:
     """`relaxation_modes` with the shape of each mode. Derivatives of the rates only."""
+    modes, missing = found_modes(valve, state, bias, count=count, order=order)
+    if missing:
+        raise RuntimeError(missing)
+    return modes
+
+
+def found_modes(
+    valve: SpinValve, state: State, bias: BiasLike, *, count: int = 4, order: str = "frequency"
+) -> tuple[Modes, str]:
+    """`mode_shapes`, nan where a root was not found, and in words which these are; empty if none."""
     valve = prepare(valve)
     mu = constant_levels(valve, bias)
-    _check_arguments(valve, state, count, order)
+    _check_arguments(valve, state, mu, count, order)
     problem = linearization(valve, state, mu)
     fixed = jax.lax.stop_gradient(problem)
     n_spins = len(valve.lattice.spin_sites)
     traced = _is_traced((valve, state, mu))
     roots, chosen, wrong = chosen_roots(fixed, count, order, find_roots if traced else careful_roots)
-    rates = roots.rates[chosen]
+    rates, missing = jnp.where(wrong, jnp.nan, roots.rates[chosen]), ""
     if traced:
-        rates = _differentiable(problem, fixed, jnp.where(wrong, jnp.nan, rates), roots.vectors[chosen])
+        rates = _differentiable(problem, fixed, rates, roots.vectors[chosen])
     elif np.any(wrong):
-        raise RuntimeError(
-            f"The modes were not all found: near lambda = {np.asarray(rates)} residuals are "
-            f"{np.asarray(roots.residuals[chosen])}" + ("." if roots.distinct else ", and two starts met in one root.")
+        near = ", ".join(
+            f"lambda = {complex(roots.rates[k]):.4g} (residual {float(roots.residuals[k]):.0e})" for k in chosen[wrong]
         )
+        met = "" if roots.distinct else "; two starts met in one root"
+        missing = f"Not all modes were found: missing are those near {near}{met}."
     vectors = roots.vectors[chosen].reshape(len(chosen), n_spins, 2)
-    return Modes(rates, jnp.einsum("mjx,jxb->mjb", vectors, tangents(fixed.state.spins)))
+    return Modes(rates, jnp.einsum("mjx,jxb->mjb", vectors, tangents(fixed.state.spins))), missing
 
 
 def chosen_roots(
@@ -93,7 +109,7 @@ def chosen_roots(
     roots = find(problem, n_spins if order == "decay" else min(count + 1, n_spins))
     key = -roots.rates.real if order == "decay" else jnp.abs(roots.rates)
     chosen = jnp.argsort(key)[: min(count, n_spins)]
-    return roots, chosen, ~((roots.residuals[chosen] <= RESIDUAL) & roots.distinct)
+    return roots, chosen, ~((roots.residuals[chosen] <= residual_limit(problem.valve.dtype)) & roots.distinct)
 
 
 def _differentiable(problem: Linearization, fixed: Linearization, rates: Array, vectors: Array) -> Array:
@@ -120,7 +136,7 @@ def is_stable(valve: SpinValve, state: State, bias: BiasLike) -> bool:
     """
     valve = prepare(valve)
     mu = constant_levels(valve, bias)
-    _check_arguments(valve, state, 1, "frequency")
+    _check_arguments(valve, state, mu, 1, "frequency")
     return count_growing(linearization(valve, state, mu)) == 0
 
 
@@ -130,22 +146,37 @@ def electron_decays(valve: SpinValve, spins: ArrayLike, count: int | None = None
     They are rates with which occupations of states relax, and can be slower than every mode of the spins.
     """
     valve = prepare(valve)
-    levels = jnp.linalg.eigvals(effective_hamiltonian(valve, check_spins(valve, spins)))
+    own = extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))
+    levels = jnp.linalg.eigvals(effective_hamiltonian(own, check_spins(valve, spins)))
     return jnp.sort(-2 * levels.imag)[:count]
+
+
+def check_has_spins(valve: SpinValve) -> None:
+    """Raise for a valve without spins, which has no modes."""
+    if not len(valve.lattice.spin_sites):
+        raise ValueError("Argument `valve` must have spins, but has none.")
 
 
 def _is_traced(tree) -> bool:
     return not known(*jax.tree.leaves(tree))
 
 
-def _check_arguments(valve: SpinValve, state: State, count: int, order: str) -> None:
+def _check_arguments(valve: SpinValve, state: State, mu: PerLead, count: int, order: str) -> None:
     if order not in ("frequency", "decay"):
         raise ValueError(f"Argument `order` must be 'frequency' or 'decay', but is {order!r}.")
     if count != int(count) or count < 1:
         raise ValueError(f"Argument `count` must be a whole number of at least 1, but is {count}.")
-    if not len(valve.lattice.spin_sites):
-        raise ValueError("Argument `valve` must have spins, but has none.")
-    if not _is_traced((valve, state)):
-        torque = float(jnp.max(jnp.abs(spins_derivative(valve, state))))
-        if not torque <= 1e-7:
-            raise ValueError(f"Argument `state` must be torque-free, but max |S x B| is {torque:.1e}.")
+    check_has_spins(valve)
+    check_state(valve, state)
+    if _is_traced((valve, state, mu)):
+        return
+    limit = max(1e-7, torque_limit(valve.dtype))
+    torque = float(jnp.max(jnp.abs(spins_derivative(valve, state))))
+    if not torque <= limit:
+        raise ValueError(f"Argument `state` must be torque-free, but max |S x B| is {torque:.1e}.")
+    moving = float(unrest(valve, state, mu))
+    if not moving <= limit:
+        raise ValueError(
+            f"Argument `state` must be steady at the bias mu = {np.asarray(mu)}, but its electrons change at a rate of "
+            f"{moving:.1e} there. Is it the steady state of another bias?"
+        )

@@ -8,10 +8,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Complex, Float
+from jaxtyping import Array, ArrayLike, Float
 
-from svjax.electrons.stationary import lyapunov
+from svjax.electrons.fermi import fermi_transform
 from svjax.engine.arrays import Matrix, Scalar, Spins, known
+from svjax.engine.lyapunov import lyapunov
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian
 from svjax.model.leads import leads
@@ -130,7 +131,7 @@ def _occupied_transmission(
     electrodes = leads(valve)
     rows, own = electrodes[other].rows, electrodes[lead]
     source = jnp.zeros_like(h_eff).at[np.ix_(rows, rows)].set(electrodes[other].gamma)
-    half = (-1) ** order * 1j * _fermi_transform(h_eff, mu[filled], valve.temperature[filled], order) @ source
+    half = (-1) ** order * 1j * fermi_transform(h_eff, mu[filled], valve.temperature[filled], order) @ source
     occupied, _ = lyapunov(-1j * h_eff, half + half.conj().T)
     return jnp.einsum("ab,ba->", own.gamma, occupied[np.ix_(own.rows, own.rows)]).real
 
@@ -184,51 +185,3 @@ def _over_energies(
     one = lambda energy: measure(valve, jnp.linalg.solve(energy * identity - h_eff, identity[:, contacts]), *of)
     values = jax.lax.map(one, energies.ravel())
     return values.reshape(*energies.shape, *values.shape[1:])
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(3,))
-def _fermi_transform(h_eff: Matrix, mu: Array, temperature: Array, order: int) -> Matrix:
-    """The derivative of ``order`` of g at H_eff, g(w) = [psi(1/2 + i (w - mu)/(2 pi T)) - i pi/2]/(2 pi).
-
-    psi is the digamma function, and g(w) is int de/(2 pi) f(e)/(e - w) up to a constant that the current does not see.
-    """
-    w, right = jnp.linalg.eig(h_eff)
-    return (right * _transform_of_levels(w, mu, temperature)[order]) @ jnp.linalg.inv(right)
-
-
-def _transform_of_levels(w: Array, mu: Array, temperature: Array) -> tuple[Array, Array, Array]:
-    """g(w) and its first two derivatives."""
-    inner = 0.5j / (jnp.pi * temperature)
-    psi, first, second = polygamma(0.5 + inner * (w - mu))
-    return (psi - 0.5j * jnp.pi) / (2 * jnp.pi), first * inner / (2 * jnp.pi), second * inner**2 / (2 * jnp.pi)
-
-
-@_fermi_transform.defjvp
-def _(order, primals, tangents):
-    """d g(H) = R [F o (R^-1 dH R)] R^-1 with F the divided differences of g, finite for degenerate levels.
-
-    A derivative g of order k is T^-k times a function of (w - mu)/T, hence its derivative in T.
-    """
-    (h_eff, mu, temperature), (dh, dmu, dt) = primals, tangents
-    w, right = jnp.linalg.eig(h_eff)
-    left = jnp.linalg.inv(right)
-    g, slope = _transform_of_levels(w, mu, temperature)[order : order + 2]
-    gap = w[:, None] - w
-    small = jnp.abs(gap) < 1e-5 * temperature
-    quotient = jnp.where(small, (slope[:, None] + slope) / 2, (g[:, None] - g) / jnp.where(small, 1, gap))
-    inner = quotient * (left @ dh @ right)
-    inner = inner - jnp.diag(slope * dmu + ((w - mu) * slope + order * g) / temperature * dt)
-    return (right * g) @ left, right @ inner @ left
-
-
-def polygamma(z: Complex[Array, "*n"]) -> tuple[Complex[Array, "*n"], ...]:
-    """psi(z), psi'(z), psi''(z) for Re z >= 1/2: recurrence to Re z > 14, then asymptotic series; accurate to 1e-15."""
-    psi, first, second = (jnp.zeros_like(z) for _ in range(3))
-    for _ in range(14):
-        psi, first, second, z = psi - 1 / z, first + 1 / z**2, second - 2 / z**3, z + 1
-    psi, first, second = psi + jnp.log(z) - 0.5 / z, first + 1 / z + 0.5 / z**2, second - 1 / z**2 - 1 / z**3
-    for k, bernoulli in enumerate((1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6), start=1):
-        psi = psi - bernoulli / (2 * k) / z ** (2 * k)
-        first = first + bernoulli / z ** (2 * k + 1)
-        second = second - (2 * k + 1) * bernoulli / z ** (2 * k + 2)
-    return psi, first, second

@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from svjax.dynamics.evolve import evolve
-from svjax.electrons.stationary import isolated_density_matrix, stationary
+from svjax.electrons.fermi import isolated_density_matrix
+from svjax.electrons.stationary import stationary
 from svjax.engine.arrays import Matrix, Numbers, Scalar, Spins, Vector, known
 from svjax.engine.shown import Shown
 from svjax.macrospin.precession_fit import MacrospinFit, fit_macrospin

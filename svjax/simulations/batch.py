@@ -12,10 +12,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
-from svjax.dynamics.eigenproblem import find_roots, first_order_modes, linearization
+from svjax.dynamics.eigenproblem import find_roots, first_order_rates, linearization
 from svjax.dynamics.evolve import Step, graded_start, run_steps
 from svjax.dynamics.modes import chosen_roots
-from svjax.dynamics.steady_state import TORQUE, steady_state
+from svjax.dynamics.steady_state import steady_state
+from svjax.dynamics.torques import is_isolated, torque_limit, unrest
 from svjax.electrons.stationary import stationary, stationary_state
 from svjax.model.bias import Bias
 from svjax.model.equations import State, spins_derivative
@@ -158,7 +159,7 @@ def steady_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> 
     state = steady_state(valve, bias, allow_unstable=True)
     residual, good = _is_steady(valve, bias, state, task.allow_unstable)
     found = default_observables(valve, state) | {"residual": residual}
-    if isinstance(task, ModesTask):
+    if isinstance(task, ModesTask) and len(state.spins):
         problem = linearization(valve, state, constant_levels(valve, bias))
         roots, chosen, wrong = chosen_roots(problem, task.count, task.order, find_roots)
         found["rates"], good = roots.rates[chosen], good & ~jnp.any(wrong)
@@ -166,16 +167,18 @@ def steady_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> 
 
 
 def _is_steady(valve: SpinValve, bias: Bias | None, state: State, allow_unstable: bool) -> tuple[Array, Array]:
-    """max |S x B| of a state, and whether it is clearly torque-free, isolated, and no mode of it grows.
+    """max |S x B| of a state, and whether it is clearly steady and isolated, in a sound eigenbasis, and none of its
+    modes grows.
 
     Where it is not clear, `steady_state` will say so.
     """
-    residual = largest_torque(valve, state)
-    good = residual <= 10 * TORQUE
+    residual, mu = largest_torque(valve, state), constant_levels(valve, bias)
+    good = (residual <= 10 * torque_limit(valve.dtype)) & (unrest(valve, state, mu) <= torque_limit(valve.dtype))
     if len(state.spins):
-        m, rates = first_order_modes(linearization(valve, state, constant_levels(valve, bias)))
-        good &= jnp.min(jnp.abs(m)) > 1e-6 * jnp.max(jnp.abs(m))
-        good &= allow_unstable | jnp.all(rates.real <= 0)
+        problem = linearization(valve, state, mu)
+        stiff = problem.static_stiffness()
+        good &= problem.basis.sound & is_isolated(stiff)
+        good &= allow_unstable | jnp.all(first_order_rates(problem, stiff).real <= 0)
     return residual, good
 
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from svjax.dynamics.evolve import evolve
-from svjax.electrons.stationary import exact_density_matrix, stationary
+from svjax.electrons.fermi import exact_density_matrix
+from svjax.electrons.stationary import stationary
 from svjax.model.equations import State
 from svjax.model.observables import charge_balance
 from svjax.simulations.loop import Quench, Run

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from svjax.dynamics.branches import effective_torque, steady_states
-from svjax.dynamics.modes import electron_decays, relaxation_modes
+from svjax.dynamics.modes import electron_decays, found_modes
 from svjax.dynamics.steady_state import steady_state
 from svjax.engine.arrays import real_array, whole_number
 from svjax.model.bias import VoltageDrop, asymmetric, symmetric
@@ -27,7 +27,7 @@ TORQUES = {
     "rates": (("mode",), "hopping/hbar", "complex rates of the slowest precessions, smallest |lambda| first"),
     "relaxation_time": ((), "hbar/hopping", "t_R = -1/Re of the first rate"),
     "electron_decay": ((), "hopping/hbar", "slowest decay of the electrons at frozen spins, 2 |Im w|"),
-    "stable": ((), "1", "1 if none of the modes found grows, 0 if one does"),
+    "stable": ((), "1", "1 if none of these modes grows, 0 if one does, nan if not all were found"),
 }
 
 
@@ -46,7 +46,7 @@ def steady_curve(
     of the voltage and the voltage before each.
 
     **Returns:** a dataset along "voltage". A voltage without a steady state keeps nan and its ``reason``, and the
-    branch goes on from the last one that was found.
+    branch goes on from the last one that was found; of a mode that was not found only the rate is nan.
     """
     valve = prepare(valve)
     if drop not in DROPS:
@@ -66,8 +66,9 @@ def steady_curve(
             state = steady_states(
                 valve, [DROPS[drop](v) for v in (last[0], voltage)], spins=last[1].spins, allow_unstable=True
             )[-1]
-            rows.append(_row(valve, state, equilibrium, DROPS[drop](voltage), modes))
-            last, reason = (voltage, state), ""
+            row, reason = _row(valve, state, equilibrium, DROPS[drop](voltage), modes)
+            rows.append(row)
+            last = voltage, state
         except (ValueError, RuntimeError) as error:
             rows.append({})
             reason = str(error)
@@ -75,17 +76,21 @@ def steady_curve(
     return _dataset(valve, voltages, drop, rows, reasons)
 
 
-def _row(valve: SpinValve, state: State, equilibrium: State, bias: VoltageDrop, modes: int) -> dict[str, np.ndarray]:
-    rates = np.asarray(relaxation_modes(valve, state, bias, count=modes))
-    found = default_observables(valve, state) | {
+def _row(
+    valve: SpinValve, state: State, equilibrium: State, bias: VoltageDrop, modes: int
+) -> tuple[dict[str, np.ndarray], str]:
+    """What is kept of one steady state, and which of its modes were not found, in words."""
+    found, missing = found_modes(valve, state, bias, count=modes)
+    rates = np.asarray(found.rates)
+    row = default_observables(valve, state) | {
         "current_driven_torque": current_driven_torque(valve, state, equilibrium),
         "effective_torque": effective_torque(valve, state, equilibrium),
         "rates": rates,
         "relaxation_time": -1 / np.real(rates[0]),
         "electron_decay": electron_decays(valve, state.spins, 1)[0],
-        "stable": float(np.all(np.real(rates) < 0)),
+        "stable": 0.0 if np.any(np.real(rates) >= 0) else np.nan if missing else 1.0,
     }
-    return {name: np.asarray(value) for name, value in found.items()}
+    return {name: np.asarray(value) for name, value in row.items()}, missing
 
 
 def _dataset(valve: SpinValve, voltages: list[float], drop: str, rows: list[dict], reasons: list[str]) -> xr.Dataset:

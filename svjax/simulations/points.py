@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from svjax.dynamics.modes import relaxation_modes
+from svjax.dynamics.modes import check_has_spins, found_modes
 from svjax.dynamics.steady_state import check_reach, steady_state
 from svjax.dynamics.step_size import check_step
 from svjax.electrons.stationary import stationary
@@ -28,6 +28,8 @@ def refusal(task: Task, valve: SpinValve, bias: Bias) -> str:
             check_step(valve, lambda t: jnp.zeros(len(valve.lattice.contacts)), task.dt, 0.0, task.method)
             check_step(valve, bias, task.dt, 0.0, task.method)
         else:
+            if isinstance(task, ModesTask):
+                check_has_spins(valve)
             check_reach(valve, aligned_spins(valve), constant_levels(valve, bias))
     except ValueError as error:
         return str(error)
@@ -39,10 +41,14 @@ def careful_start(task: RunTask, valve: SpinValve) -> State:
     return steady_state(valve, None) if task.start == "equilibrium" else stationary(valve, aligned_spins(valve))
 
 
-def careful_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> dict[str, Array]:
-    """What ``task`` wants of one point; raises ValueError or RuntimeError where it cannot be found."""
-    state = steady_state(valve, bias, allow_unstable=task.allow_unstable)
+def careful_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> tuple[dict[str, Array], str]:
+    """What ``task`` wants of one point, nan for modes that were not found, and which these are, in words.
+
+    Raises ValueError or RuntimeError where there is no steady state.
+    """
+    state, missing = steady_state(valve, bias, allow_unstable=task.allow_unstable), ""
     found = default_observables(valve, state) | {"residual": largest_torque(valve, state)}
     if isinstance(task, ModesTask):
-        found["rates"] = relaxation_modes(valve, state, bias, count=task.count, order=task.order)
-    return found
+        modes, missing = found_modes(valve, state, bias, count=task.count, order=task.order)
+        found["rates"] = modes.rates
+    return found, missing

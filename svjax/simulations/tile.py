@@ -58,15 +58,18 @@ class Runner:
         spread, values = self._placed(tile.indices)
         found, good = steady_points(spread, task, *self.family, values)
         rows = {name: np.array(part) for name, part in found.items()}
-        for k in np.flatnonzero(~np.asarray(good) & (status == COMPLETE)).tolist():
+        lost = ~np.asarray(good) | (status != COMPLETE)
+        for k in np.flatnonzero(lost & (status == COMPLETE)).tolist():
             try:
-                careful = careful_point(task, *one_point(*self.family, points, k))
+                careful, reasons[k] = careful_point(task, *one_point(*self.family, points, k))
                 for name, part in careful.items():
                     rows[name][k] = part
+                status[k] = NOT_CONVERGED if reasons[k] else COMPLETE
+                lost[k] = False
             except (ValueError, RuntimeError) as error:
-                status[k], reasons[k] = NOT_CONVERGED, str(error)
+                status[k], reasons[k] = _failure(error), str(error)
         for part in rows.values():
-            part[status != COMPLETE] = np.nan
+            part[lost] = np.nan
         self.store.write(tile, rows)
         return status, reasons
 
@@ -118,7 +121,7 @@ class Runner:
                 careful = careful_start(task, one_point(*self.family, points, k)[0])
                 state = jax.tree.map(lambda all, one, k=k: all.at[k].set(one), state, careful)
             except (ValueError, RuntimeError) as error:
-                status[k], reasons[k] = NOT_CONVERGED, str(error)
+                status[k], reasons[k] = _failure(error), str(error)
         return Position(1, -task.relax_steps, state, status, reasons, np.full(count, np.nan))
 
     def _quench(self, task: RunTask, tile: Tile, before: Position, writer: TileWriter) -> Position:
@@ -164,6 +167,11 @@ class Runner:
             good = _still_good(task, position, start, np.asarray(finite))
             writer.add({name: _kept(np.asarray(part), good) for name, part in rows.items()}, position)
             yield
+
+
+def _failure(error: Exception) -> int:
+    """The status of a point whose steady state is out of reach: refused if its parameters are to blame."""
+    return REFUSED if isinstance(error, ValueError) else NOT_CONVERGED
 
 
 def _still_good(task: RunTask, position: Position, start: int, finite: np.ndarray) -> np.ndarray:
