@@ -138,7 +138,7 @@ def _from_circular(basis: Basis, valve: SpinValve, circular: Array) -> Array:
 def spinor_frames(spins: Spins) -> Complex[Array, "spins 2 2"]:
     """Spinors up and down along each spin, in the columns, with <up|sigma.e_1|down> = 1, <up|sigma.e_2|down> = -i."""
     sigma = jnp.array(PAULI, jnp.result_type(spins.dtype, jnp.complex64))
-    project = (jnp.eye(2) + jnp.einsum("ja,ast->jst", spins, sigma)) / 2
+    project = (jnp.eye(2, dtype=sigma.dtype) + jnp.einsum("ja,ast->jst", spins, sigma)) / 2
     up = jnp.where(spins[:, 2, None] >= 0, project[:, :, 0], project[:, :, 1])
     up = up / jnp.linalg.norm(up, axis=1, keepdims=True)
     down = jnp.einsum("ja,ast,jt->js", tangents(spins)[:, 0], sigma, up)

@@ -13,7 +13,7 @@ def finished(tree: Tree) -> Tree:
     whether they are done: Ctrl-C takes effect at once, however long the program."""
     pause = 1e-5
     for leaf in jax.tree.leaves(tree):
-        while isinstance(leaf, jax.Array) and not leaf.is_ready():
+        while isinstance(leaf, jax.Array) and not leaf.is_ready():  # pyright: ignore[reportAttributeAccessIssue]
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
     return tree
