@@ -1,5 +1,7 @@
 """Fermi functions of matrices: f(H) of isolated electrons, the transform g(H_eff) of leads, and the exact rho."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import jax
