@@ -9,8 +9,8 @@ import pytest
 import svjax
 
 ROOMS = {
-    "engine": "shown arrays sparse products eigenbasis lyapunov patience integrate error_bars least_squares devices"
-    " clock",
+    "engine": "shown arrays parts sparse products eigenbasis lyapunov patience integrate error_bars least_squares"
+    " devices clock",
     "model": "units poles lattice sketch geometries bond_lists quantities bands bias builder valve importers"
     " lattice_file spins leads hamiltonian extended parameters drives noise equations observables levels",
     "electrons": "fermi stationary response landauer spectrum",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -15,10 +16,12 @@ from jaxtyping import Array, Bool, Float, PyTree
 from svjax.dynamics.step_size import check_method, check_step, whole_steps
 from svjax.engine.arrays import Numbers, known
 from svjax.engine.integrate import checkpointed_scan, exponential_step, runge_kutta_step
+from svjax.engine.parts import Parts, apart, together
 from svjax.engine.shown import Shown
 from svjax.model.bias import Bias, as_bias
 from svjax.model.drives import Drive, check_drive
-from svjax.model.equations import State, check_state, coupled_derivative
+from svjax.model.equations import Coefficients, State, check_state, coefficients, coupled_derivative, slope
+from svjax.model.extended import extended
 from svjax.model.leads import decay_rates
 from svjax.model.noise import renormalized, with_noise
 from svjax.model.observables import default_observables
@@ -124,6 +127,13 @@ class Step(eqx.Module):
     freeze_spins: bool = eqx.field(static=True)
     drive: Drive | None = None
     key: Array | None = None
+    of: Coefficients | None = None
+
+    def prepared(self) -> "Step":
+        """The step with what all of its kind have in common computed once, unless the electrons' parameters change."""
+        if self.drive is not None or self.valve.bands is not None:
+            return self
+        return dataclasses.replace(self, of=coefficients(self.valve))
 
     def __call__(self, state: State, n: Array) -> State:
         step = self.with_noise(n)
@@ -148,11 +158,18 @@ class Step(eqx.Module):
         return state if self.key is None else eqx.tree_at(lambda s: s.spins, state, renormalized(state.spins))
 
     def advance(self, state: State, t: Array, dt: Array) -> State:
-        """From ``t`` to ``t + dt``."""
-        derivative = lambda t, y: derivative_at(self.valve_at(t), self.bias, t, y, freeze_spins=self.freeze_spins)
+        """The state, in `Parts`, from ``t`` to ``t + dt``."""
+        derivative = lambda t, state: self.derivative(t, state)
         if self.method == "etd":
             return exponential_step(derivative, pole_decay(self.valve), t, state, dt)
         return runge_kutta_step(derivative, t, state, dt)
+
+    def derivative(self, t: Array, state: State) -> State:
+        """d(state)/dt at time ``t`` of a state in `Parts`."""
+        mu = jnp.asarray(self.bias(t), self.dt.dtype)
+        valve = extended(self.valve_at(t), mu)
+        found = slope(valve, coefficients(valve) if self.of is None else self.of, state, mu, jnp.isfinite(t))
+        return eqx.tree_at(lambda s: s.spins, found, jnp.zeros_like(state.spins)) if self.freeze_spins else found
 
 
 _GRADES = np.array([0.025] * 4 + [0.1] * 2 + [0.7 / 3] * 3)
@@ -163,10 +180,11 @@ exponential follows in Pi but the quadrature of rho does not, would leave an err
 @eqx.filter_jit
 def graded_start(step: Step, state: State) -> State:
     """The step from t = 0, at which the levels may have jumped, in parts."""
-    step = step.with_noise(jnp.zeros((), int))
+    step = step.prepared().with_noise(jnp.zeros((), int))
     times = np.concatenate([[0.0], np.cumsum(_GRADES)[:-1]])
     part = lambda state, grade: (step.advance(state, grade[0] * step.dt, grade[1] * step.dt), None)
-    return step.ended(jax.lax.scan(part, state, jnp.asarray(np.stack([times, _GRADES], 1), step.dt.dtype))[0])
+    grades = jnp.asarray(np.stack([times, _GRADES], 1), step.dt.dtype)
+    return step.ended(together(jax.lax.scan(part, apart(state), grades)[0]))
 
 
 @eqx.filter_jit
@@ -178,6 +196,7 @@ def run_steps(
 
     The time is n dt from an integer n, never accumulated.
     """
+    step = step.prepared()
 
     def one(state, n):
         moved = step(state, n)  # a branch instead of the selection would copy the state, for a quarter of the time
@@ -185,12 +204,14 @@ def run_steps(
 
     def until_save(state, first):
         state, _ = checkpointed_scan(one, state, first, save_every)
-        return state, (observe(step.valve_at((first + save_every) * step.dt), state), _is_finite(state))
+        whole = together(state)
+        return state, (observe(step.valve_at((first + save_every) * step.dt), whole), _is_finite(whole))
 
     count, rest = divmod(steps, save_every)
-    state, (observables, finite) = checkpointed_scan(until_save, state, start_step, count, save_every)
+    state, (observables, finite) = checkpointed_scan(until_save, apart(state), start_step, count, save_every)
     if rest:
         state, _ = checkpointed_scan(one, state, start_step + steps - rest, rest)
+    state = together(state)
     finite = jnp.append(finite, _is_finite(state))
     saves = start_step + save_every * jnp.arange(1, count + 1)
     return Trajectory(saves * step.dt, state, observables), finite
@@ -198,14 +219,13 @@ def run_steps(
 
 def pole_decay(valve: SpinValve) -> State:
     """The rates xi_p/beta_l at which the columns of Pi_lp decay, the stiff part of Eq. (9), for `exponential_step`."""
-    return State(None, decay_rates(valve), None)  # type: ignore[arg-type]
+    decay = decay_rates(valve)
+    return State(Parts(None, None), Parts(decay, decay), None)  # type: ignore[arg-type]
 
 
-def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State, *, freeze_spins: bool = False) -> State:
+def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State) -> State:
     """d(state)/dt at time ``t`` under ``bias``, for a valve whose leaves are arrays."""
-    mu = jnp.asarray(bias(t), valve.j_sd.dtype)
-    slope = coupled_derivative(valve, state, mu, jnp.isfinite(t))
-    return eqx.tree_at(lambda s: s.spins, slope, jnp.zeros_like(state.spins)) if freeze_spins else slope
+    return coupled_derivative(valve, state, jnp.asarray(bias(t), valve.dtype))
 
 
 def _is_finite(state: State) -> Bool[Array, ""]:

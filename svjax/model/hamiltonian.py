@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Inexact
+from jaxtyping import Array, Complex, Float, Inexact
 
-from svjax.engine.arrays import Columns, Matrix, Numbers, Spins, real_array
+from svjax.engine.arrays import Matrix, Numbers, Scalar, Spins, real_array
+from svjax.model.lattice import Lattice
 from svjax.model.leads import PAULI, broadening
 from svjax.model.spins import coupling
 from svjax.model.valve import SpinValve, canonical
+
+
+class BareHamiltonian(eqx.Module):
+    """What of H_eff = H - (i/2) Gamma does not depend on the spins, computed once for many products.
+
+    - `level`: (N, 2, 2) mu_bar_j - (i/2) Gamma_j on the sites. `coupling`: (N_S,) J_sd of the spins.
+    - `bonds`: for each of the lattice's matchings H_ij of every site i and its partner j, (N,) or (N, 2, 2); None where
+      all A_ij are one and H_ij = -`hopping`.
+    """
+
+    lattice: Lattice = eqx.field(static=True)
+    level: Complex[Array, "sites 2 2"]
+    coupling: Float[Array, "spins"]
+    hopping: Scalar
+    bonds: tuple[Inexact[Array, "sites *spinor"], ...] | None
+
+
+def bare_hamiltonian(valve: SpinValve) -> BareHamiltonian:
+    """`BareHamiltonian` of a valve whose leaves are arrays."""
+    lattice, blocks = valve.lattice, bond_blocks(valve)
+    one = jnp.eye(2, dtype=jnp.result_type(valve.dtype, jnp.complex64))
+    level = jnp.broadcast_to(valve.mu_bar, (lattice.n_sites,))[:, None, None] * one
+    level = level - 0.5j * broadening(valve) if lattice.contacts else level
+    bonds = None
+    if blocks is not None:
+        back = blocks.conj() if blocks.ndim == 1 else jnp.swapaxes(blocks.conj(), 1, 2)
+        table = jnp.concatenate([blocks, back, jnp.zeros_like(blocks[:1])])
+        bonds = tuple(table[which] for _, which in lattice.matchings)
+    return BareHamiltonian(lattice, level, coupling(valve), valve.hopping, bonds)
+
+
+def with_spins(bare: BareHamiltonian, spins: Spins) -> Complex[Array, "sites 2 2"]:
+    """(N, 2, 2) the on-site part of H_eff: mu_bar_j - (i/2) Gamma_j + (J_sd/2) sigma.S_j."""
+    x, y, z = bare.lattice.spins_to_sites(bare.coupling[:, None] * spins / 2).T
+    return bare.level + jnp.stack([jnp.stack([z, x - 1j * y], -1), jnp.stack([x + 1j * y, -z], -1)], -2)
 
 
 def local_blocks(valve: SpinValve, spins: Spins) -> Complex[Array, "sites 2 2"]:
     """(N, 2, 2) the on-site part of H_eff = H - (i/2) Gamma: mu_bar_j - (i/2) Gamma_j + (J_sd/2) sigma.S_j."""
     if spins.shape != (len(valve.lattice.spin_sites), 3):
         raise ValueError(f"Argument `spins` must have shape {(len(valve.lattice.spin_sites), 3)}, not {spins.shape}.")
-    x, y, z = valve.lattice.spins_to_sites(coupling(valve)[:, None] * spins / 2).T
-    pairs = jnp.stack(
-        [jnp.stack([valve.mu_bar + z, x - 1j * y], -1), jnp.stack([x + 1j * y, valve.mu_bar - z], -1)], -2
-    )
-    return pairs - 0.5j * broadening(valve) if valve.lattice.contacts else pairs
+    return with_spins(bare_hamiltonian(valve), spins)
 
 
 def bond_blocks(valve: SpinValve) -> Inexact[Array, "bonds *spinor"] | None:
@@ -54,38 +90,33 @@ def bond_matrices(valve: SpinValve) -> Complex[Array, "bonds 2 2"]:
     return blocks.astype(jnp.result_type(valve.dtype, jnp.complex64))
 
 
-def hop(valve: SpinValve, x: Complex[Array, "sites 2 cols"]) -> Complex[Array, "sites 2 cols"]:
-    """The hopping part of H times x: y_i = sum_j H_ij x_j, by gathers whose derivatives are gathers too."""
-    blocks = bond_blocks(valve)
-    if blocks is None:
-        return -valve.hopping * valve.lattice.neighbours(x)
-    back = blocks.conj() if blocks.ndim == 1 else jnp.swapaxes(blocks.conj(), 1, 2)
-    table = jnp.concatenate([blocks, back, jnp.zeros_like(blocks[:1])])
-    total = jnp.zeros_like(x)
-    for partners, which in valve.lattice.matchings:
-        amplitude, theirs = table[which], partners(x)
-        if blocks.ndim == 1:
-            total = total + amplitude[:, None, None] * theirs
-        else:
-            total = (
-                total + amplitude[:, :, 0, None] * theirs[:, None, 0] + amplitude[:, :, 1, None] * theirs[:, None, 1]
-            )
-    return total
+def apply_effective(bare: BareHamiltonian, blocks: Complex[Array, "sites 2 2"], columns: Any) -> Any:
+    """H_eff times a block of columns (2N, columns), complex or in `Parts`: y_i = blocks_i x_i + sum_j H_ij x_j, by
+    gathers over neighbours, whose derivatives are gathers too, and 2x2 products on the sites."""
+    lattice = bare.lattice
+    x = columns.reshape(lattice.n_sites, 2, -1)
+    total = _on_spinors(blocks, x)
+    if bare.bonds is None:
+        total = total - bare.hopping * jax.tree.map(lattice.neighbours, x)
+    else:
+        for (partners, _), amplitude in zip(lattice.matchings, bare.bonds, strict=True):
+            theirs = jax.tree.map(partners, x)
+            scalar = amplitude.ndim == 1
+            total = total + (amplitude[:, None, None] * theirs if scalar else _on_spinors(amplitude, theirs))
+    return total.reshape(columns.shape)
 
 
-def apply_effective(valve: SpinValve, blocks: Complex[Array, "sites 2 2"], columns: Columns) -> Columns:
-    """H_eff times a block of columns (2N, columns), by gathers over neighbours and 2x2 products on the sites."""
-    x = columns.reshape(valve.lattice.n_sites, 2, -1)
-    up, down = x[:, 0], x[:, 1]
-    local = [blocks[:, s, 0, None] * up + blocks[:, s, 1, None] * down for s in (0, 1)]
-    return (jnp.stack(local, 1) + hop(valve, x)).reshape(columns.shape)
+def _on_spinors(blocks: Inexact[Array, "sites 2 2"], x: Any) -> Any:
+    """A 2x2 matrix times the spinor of each site."""
+    rows = [blocks[:, s, 0, None] * x[:, 0] + blocks[:, s, 1, None] * x[:, 1] for s in (0, 1)]
+    return jax.tree.map(lambda up, down: jnp.stack([up, down], 1), *rows)
 
 
 def effective_hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:
     """(2N, 2N) dense H_eff = H - (i/2) Gamma, for direct solvers; never used in the time loop."""
     valve = canonical(valve)
     blocks = local_blocks(valve, real_array(spins, "spins").astype(valve.dtype))
-    return apply_effective(valve, blocks, jnp.eye(valve.lattice.dim, dtype=blocks.dtype))
+    return apply_effective(bare_hamiltonian(valve), blocks, jnp.eye(valve.lattice.dim, dtype=blocks.dtype))
 
 
 def hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:

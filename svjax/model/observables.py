@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from svjax.engine.arrays import Matrix, Scalar, Spins, Vector
-from svjax.model.equations import State, local_spin_density, rho_derivative
+from svjax.model.equations import State, coupled_derivative, local_spin_density
 from svjax.model.extended import bonds_to_lead, extended
-from svjax.model.hamiltonian import bond_matrices, hamiltonian, local_blocks
+from svjax.model.hamiltonian import bond_matrices, hamiltonian
 from svjax.model.leads import PAULI, leads, sum_over_poles
 from svjax.model.spins import spin_energy
 from svjax.model.valve import SpinValve, canonical
@@ -141,7 +141,7 @@ def charge_balance(valve: SpinValve, state: State) -> Scalar:
     """d<N>/dt from the equation of motion minus 2 sum_l Re Tr Pi_l over the leads: zero in exact arithmetic."""
     valve = canonical(valve)
     wide = extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))  # levels do not change the trace
-    rate = jnp.trace(jax.jit(rho_derivative)(wide, local_blocks(wide, state.spins), state)).real
+    rate = jnp.trace(jax.jit(coupled_derivative)(wide, state, jnp.zeros_like(wide.temperature)).rho).real
     inflow = [jnp.einsum("css->", _lead_blocks(wide, state, lead)).real for lead in range(len(valve.lattice.contacts))]
     return rate - 2 * sum(inflow, jnp.zeros_like(rate))
 
