@@ -25,7 +25,9 @@ class Textbook:
         lattice = valve.lattice
         self.dim, self.sites = lattice.dim, lattice.spin_sites
         self.bare = np.array(dense_hamiltonian(valve, sv.aligned_spins(valve) * 0))
-        self.gamma = np.stack([np.diag(np.repeat(column, 2)) for column in lattice.contact_matrix.T]).astype(complex)
+        self.gamma = np.zeros((len(lattice.contacts), self.dim, self.dim), complex)
+        for lead, rows in enumerate(lattice.contact_rows):
+            self.gamma[lead, rows, rows] = 1
         self.gamma *= np.array(valve.lead_coupling)[:, None, None]
         self.half_width = 0.5j * self.gamma.sum(0)
         self.j_sd, self.j_ex = float(valve.j_sd), float(valve.j_ex)
