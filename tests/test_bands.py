@@ -60,6 +60,55 @@ def test_a_run_after_a_step_of_the_level_ends_in_the_integrals_and_keeps_its_cha
     assert abs(sv.charge_balance(valve, run.state)) < 1e-12
 
 
+def after_a_step(mu, times):
+    """Particles and the currents from the leads at ``times`` after their levels, with their bands, jumped to ``mu``.
+
+    An electron of lead l and energy e drives the level, i da/dt = LEVEL a + sum_m b_m + e^(-i (e + mu_l) t), where
+    b_m = int dt' K_m(t - t') a(t') remembers with K_m = -i (Gamma_m W_m/2) e^(-i (e_m + mu_m - i W_m)(t - t')), the
+    Fourier transform of Gamma_m(e): three linear equations for each energy, integrated over f_l(e) Gamma_l(e).
+    """
+    edges = np.concatenate([-np.geomspace(3e3, 10, 4000), np.linspace(-10, 6, 800)[1:], np.geomspace(6, 3e3, 400)[1:]])
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    width = np.diff(edges)[:, None] / 2
+    e, weight = (edges[:-1, None] + width * (1 + nodes)).ravel(), (width * weights).ravel() / (2 * np.pi)
+    first = np.array([1.0, 0.0, 0.0])
+
+    def matrix(mu):
+        m = np.diag([LEVEL, *[CENTER[k] + mu[k] - 1j * WIDTH[k] for k in (0, 1)]]).astype(complex)
+        m[0, 1:], m[1:, 0] = 1, [GAMMA[k] * WIDTH[k] / 2 for k in (0, 1)]
+        return m
+
+    later = matrix(mu)
+    w, right = np.linalg.eig(later)
+    solve = lambda e, m: np.linalg.solve(e[:, None, None] * np.eye(3) - m, first[:, None])[..., 0]
+    number, flow = np.zeros(len(times)), np.zeros((2, len(times)))
+    for lead in (0, 1):
+        before, after = solve(e, matrix((0.0, 0.0))), solve(e + mu[lead], later)
+        filled = weight * gamma(e, (0.0, 0.0), lead) * expit(-e / T)
+        for k, t in enumerate(times):
+            turned = (right * np.exp(-1j * w * t)) @ np.linalg.inv(right)
+            wave = np.exp(-1j * (e + mu[lead]) * t)
+            a, *memory = (turned @ (before - after).T) + wave * after.T
+            number[k] += 2 * filled @ np.abs(a) ** 2
+            for other in (0, 1):
+                flow[other, k] += 4 * filled @ (a.conj() * memory[other]).imag
+            flow[lead, k] += 4 * filled @ (a.conj() * wave).imag
+    return number, flow
+
+
+def test_one_level_between_lorentzian_leads_after_a_step_of_their_levels():
+    valve, mu, times = one_level(), (0.6, -0.5), np.array([0.5, 2.0, 5.0])
+    number, flow = after_a_step(mu, times)
+    observe = lambda v, s: sv.default_observables(v, s) | {"number": sv.particle_number(v, s)}
+    start = sv.stationary(valve, NO_SPINS)
+    run = sv.evolve(valve, start, mu, 5.0, dt=0.0125, save_every=40, method="etd", observe=observe)
+    saves = [0, 3, 9]
+    assert np.allclose(run.t[np.array(saves)], times)
+    assert np.abs(run.observables["number"][np.array(saves)] - number).max() < 1e-7
+    assert np.abs(2 * run.observables["charge_current"][np.array(saves)] - (flow * [[1], [-1]]).T).max() < 1e-7
+    assert np.abs(np.diff(flow[0])).min() > 1e-2
+
+
 def test_a_wide_lorentzian_is_a_wide_band():
     wide, lorentz = one_level(bands=None), one_level(bands=[sv.LorentzianBand(3e5), None])
     found = [sv.site_charge(v, sv.stationary(v, NO_SPINS, (0.6, -0.5)))[0] for v in (wide, lorentz)]

@@ -131,6 +131,20 @@ def test_a_spin_in_a_bath_has_the_langevin_magnetization(x):
     assert length < 1e-10
 
 
+def test_the_noise_is_of_first_weak_order():
+    """Without a field a spin diffuses on the sphere: <S_z> = e^(-2 alpha T_s t/(1 + alpha^2)) from S_z = 1."""
+    valve, t = one_spin(damping=0.5, spin_temperature=1.0), 1.25
+    start = start_of(valve, [[0.0, 0.0, 1.0]])
+    errors, spread = [], []
+    for dt in (1.25, 0.625):
+        run = lambda key, dt=dt: sv.evolve(valve, start, None, t, dt=dt, key=key).state.spins[0, 2]
+        found = np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(3), 200_000)))
+        errors.append(found.mean() - np.exp(-t * 1.0 / 1.25))
+        spread.append(found.std() / np.sqrt(len(found)))
+    assert abs(errors[1]) > 6 * spread[1]
+    assert 0.4 < errors[1] / errors[0] < 0.6, errors
+
+
 def test_noise_depends_on_the_key_and_the_step_alone():
     valve = small_valve(damping=0.1, spin_temperature=0.05)
     start = sv.stationary(valve, random_spins(np.random.default_rng(1), 2))
@@ -141,3 +155,32 @@ def test_noise_depends_on_the_key_and_the_step_alone():
     assert eqx.tree_equal(rest.state, whole.state)
     other = sv.evolve(valve, start, (0.3, -0.2), 1.0, **options | {"key": jax.random.key(8)})
     assert np.abs(other.state.spins - whole.state.spins).max() > 1e-3
+
+
+def pumped_spin(valve, spin, turning, width, level, temperature):
+    """The spin current into one level, coupled by J_sd to a spin that turns slowly, from one lead in equilibrium:
+    -(Gamma/4 pi) int de (-df/de) Re Tr sigma [i G Omega.sigma - (Gamma/2) G Omega.sigma G^+], Omega = S x dS/dt."""
+    sigma = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+    omega = np.einsum("a,ast->st", np.cross(spin, turning), sigma)
+    h = level * np.eye(2) + float(valve.j_sd) / 2 * np.einsum("a,ast->st", spin, sigma) - 0.5j * width * np.eye(2)
+    x, weights = np.polynomial.legendre.leggauss(400)
+    e, weights = 30 * temperature * x, 30 * temperature * weights
+    green = np.linalg.inv(e[:, None, None] * np.eye(2) - h)
+    inner = 1j * green @ omega - width / 2 * green @ omega @ green.conj().swapaxes(1, 2)
+    slope = weights / (4 * temperature * np.cosh(e / (2 * temperature)) ** 2)
+    return -width / (4 * np.pi) * np.einsum("e,ast,ets->a", slope, sigma, inner).real
+
+
+def test_a_slowly_precessing_spin_pumps_as_the_adiabatic_formula_says():
+    """The difference falls as the square of the frequency, the current itself as the frequency."""
+    errors = []
+    for field in (0.04, 0.02):
+        valve = one_spin(
+            contacts=[[0]], j_sd=1.5, mu_bar=0.3, lead_coupling=1.2, temperature=0.15, field=(0.0, 0.0, field),
+            poles=sv.optimized_poles(16),
+        )  # fmt: skip
+        run = sv.evolve(valve, start_of(valve, [[0.8, 0.0, 0.6]]), None, 40.0, dt=0.1, method="etd")
+        spin, turning = run.state.spins[0], sv.time_derivative(valve, run.state).spins[0]
+        formula = pumped_spin(valve, spin, turning, 1.2, 0.3, 0.15)
+        errors.append(np.abs(sv.spin_current(valve, run.state, 0) - formula).max() / np.linalg.norm(formula))
+    assert errors[0] < 0.05 and 0.4 < errors[1] / errors[0] < 0.6, errors

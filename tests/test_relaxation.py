@@ -1,5 +1,6 @@
 """Modes against the full Jacobian of the equations of motion, their derivatives, counts of roots, and envelope fits."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ def small(**changes):
 
 def jacobian_eigenvalues(valve, state, mu):
     """All eigenvalues of the equations of motion of rho (Hermitian), Pi and the spins, linearised by `jax.jacfwd`."""
-    dim = valve.lattice.dim
+    dim = len(state.rho)
     upper, columns = np.triu_indices(dim, 1), state.pi.size
 
     def pack(s):
@@ -57,6 +58,25 @@ def test_modes_are_eigenvalues_of_the_full_jacobian_and_none_is_missed(solved):
     moving = exact[(exact.real > -slowest_electrons + 1e-6) & (np.abs(exact) > 1e-6) & (exact.imag >= 0)]
     near = moving[np.abs(moving) <= np.abs(modes).max() + 0.5]
     assert len(near) == 2 and np.abs(near[:, None] - modes).min(1).max() < 1e-9
+
+
+@pytest.mark.slow
+def test_modes_of_damped_spins_with_every_term_are_eigenvalues_of_the_full_jacobian():
+    """Damping, exchange along a spin bond with a Dzyaloshinskii-Moriya part, Rashba coupling, levels and couplings of
+    their own, a magnetic lead and one with a band."""
+    valve = sv.SpinValve.chain(
+        1, 1, 1, leads=True, anisotropy=(0.4, 0.15), temperature=0.1, poles=sv.pade_poles(3),
+        damping=(0.05, 0.2), spin_bonds=[(0, 2, np.array([[0.1, 0.05, 0.0], [-0.02, 0.15, 0.03], [0.04, 0.0, 0.08]]))],
+        rashba=0.3, mu_bar=(0.1, -0.2, 0.3), j_sd=(1.3, 0.9), field=(0.02, -0.05, 0.03),
+        lead_polarization=[(0.2, -0.3, 0.4), (0.1, 0.0, 0.0)], bands=[None, sv.LorentzianBand(1.5, 0.2)],
+    )  # fmt: skip
+    state = sv.steady_state(valve, BIAS)
+    exact = jacobian_eigenvalues(valve, state, BIAS)
+    modes = np.asarray(sv.relaxation_modes(valve, state, BIAS))
+    assert len(modes) == 2 and np.all(modes.real < -1e-3)
+    assert np.abs(exact[:, None] - modes).min(0).max() < 1e-9
+    bare = np.asarray(sv.relaxation_modes(eqx.tree_at(lambda v: v.damping, valve, jnp.zeros(2)), state, BIAS))
+    assert np.abs(bare - modes).max() > 1e-2
 
 
 def test_orders_and_shapes(solved):
