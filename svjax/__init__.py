@@ -92,7 +92,6 @@ from svjax.model.observables import (
     charge_balance as charge_balance,
     charge_current as charge_current,
     current_driven_torque as current_driven_torque,
-    default_observables as default_observables,
     energy as energy,
     interface_currents as interface_currents,
     magnetization as magnetization,
@@ -104,6 +103,7 @@ from svjax.model.observables import (
     spin_density as spin_density,
     total_spin as total_spin,
 )
+from svjax.model.observe import default_observables as default_observables
 from svjax.model.parameters import get_parameter as get_parameter, set_parameters as set_parameters
 from svjax.model.poles import (
     Poles as Poles,

@@ -12,14 +12,14 @@ ROOMS = {
     "engine": "shown arrays parts sparse products eigenbasis lyapunov patience integrate error_bars least_squares"
     " devices clock",
     "model": "units poles lattice sketch geometries bond_lists quantities bands bias builder valve importers"
-    " lattice_file spins leads hamiltonian extended parameters drives noise equations observables levels",
+    " lattice_file spins leads hamiltonian extended parameters drives noise equations observables observe levels",
     "electrons": "fermi stationary response landauer spectrum",
     "dynamics": "step_size evolve eigenproblem torques stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",
-    "simulations": "plan loop three_stage convergence dataset curve run_checkpoint runs tasks parameter_grid batch"
-    " points sweep_dataset sweep_store opening tile_writer tile sweep resume",
+    "simulations": "observed plan loop three_stage convergence dataset curve run_checkpoint runs tasks parameter_grid"
+    " batch points sweep_dataset sweep_store opening tile_writer tile sweep resume",
     "plot": "figures",
     "": "plot",
     "cli": "describe describe_sweep options sweep_options bars main __main__",

@@ -102,7 +102,6 @@ def _do(options: Options) -> int:
 
 
 def _run(options: RunOptions) -> int:
-    from svjax.model import observables
     from svjax.simulations import runs, three_stage
 
     folder = options.folder()
@@ -119,7 +118,7 @@ def _run(options: RunOptions) -> int:
             save_every=options.save_every,
             method=options.method,
             equilibrium=None if earlier is None else runs.load_equilibrium(earlier),
-            observe=observables.Observables(options.observe) if options.observe else None,
+            observe=options.observe or None,
             progress=bar.run,
             writer=runs.RunWriter(folder, overwrite=options.overwrite),
         )

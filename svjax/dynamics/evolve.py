@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import diffrax
@@ -24,10 +24,8 @@ from svjax.model.equations import Coefficients, State, check_state, coefficients
 from svjax.model.extended import extended
 from svjax.model.leads import decay_rates
 from svjax.model.noise import renormalized, with_noise
-from svjax.model.observables import default_observables
+from svjax.model.observe import Observe, as_observe
 from svjax.model.valve import SpinValve, check_spins, prepare
-
-Observe = Callable[[SpinValve, State], dict[str, PyTree]]
 
 
 class Trajectory(Shown, eqx.Module):
@@ -66,7 +64,7 @@ def evolve(
     save_every: int | None = None,
     start_step: int = 0,
     method: str = "rk38",
-    observe: Observe | None = None,
+    observe: Observe | Sequence[str] | None = None,
     freeze_spins: bool = False,
     drive: Drive | None = None,
     key: Array | None = None,
@@ -82,7 +80,8 @@ def evolve(
     - `start_step`: the run starts at time start_step * dt, which matters for a bias that depends on time.
     - `method`: "rk38", the 3/8-rule Runge-Kutta method of the paper, or "etd", a fourth-order exponential method that
       takes the decay of the poles exactly, so that only the electrons' bandwidth and the spins limit the step.
-    - `observe`: function of (valve, state) that returns a dict of arrays; `default_observables` if None.
+    - `observe`: function of (valve, state) that returns a dict of arrays, or names such as ("spins", "energy");
+      `default_observables` if None.
     - `freeze_spins`: keep the spins where they are.
     - `drive`: function (valve, t) -> valve that lets any parameter but Gamma, T and the poles depend on time
       (`FieldPulse`, `PeierlsPulse`, `Ramp`, or your own).
@@ -101,11 +100,13 @@ def evolve(
     save_every = max(1, min(round(0.5 / dt), steps)) if save_every is None else save_every
     if save_every != int(save_every) or save_every < 1:
         raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
+    if save_every > steps > 0:
+        raise ValueError(f"Argument `save_every` must be at most the {steps} steps of the run, but is {save_every}.")
     check_method(method)
     check_step(valve, bias, dt, start_step * dt, method)
     if drive is not None:
         check_drive(valve, drive)
-    observe = default_observables if observe is None else observe
+    observe = as_observe(observe)
     step = Step(valve, bias, jnp.asarray(dt, valve.j_sd.dtype), method, freeze_spins, drive, key)
     first = jnp.asarray(start_step)
     done = first - 1  # a step that is not in this run

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from svjax.engine.arrays import Numbers, known
+from svjax.engine.arrays import Numbers, known, real_array
 from svjax.model.bias import Bias, as_bias
 from svjax.model.hamiltonian import hopping_reach
 from svjax.model.leads import broadening
@@ -18,8 +18,11 @@ METHODS = ("rk38", "etd")
 def whole_steps(duration: float, dt: float, argument: str = "duration") -> int:
     """duration / dt, which must be a whole number of steps; ``argument`` is the name of the duration in errors."""
     for name, value in {argument: duration, "dt": dt}.items():
+        if np.ndim(real_array(value, name)):
+            raise ValueError(f"Argument `{name}` must be one number, but has shape {np.shape(value)}.")
         if not np.isfinite(value) or value < 0 or (name == "dt" and value == 0):
             raise ValueError(f"Argument `{name}` must be a positive number, but is {value}.")
+    duration, dt = float(duration), float(dt)
     steps = round(duration / dt)
     if abs(steps * dt - duration) > 1e-9 * max(duration, dt):
         raise ValueError(

@@ -24,7 +24,7 @@ from svjax.macrospin.model import MacrospinModel, solve_macrospin
 from svjax.model.bias import as_bias, symmetric
 from svjax.model.equations import State
 from svjax.model.levels import BiasLike
-from svjax.model.observables import default_observables
+from svjax.model.observe import default_observables
 from svjax.model.parameters import entry
 from svjax.model.valve import SpinValve, aligned_spins
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -144,62 +139,6 @@ def charge_balance(valve: SpinValve, state: State) -> Scalar:
     rate = jnp.trace(jax.jit(coupled_derivative)(wide, state, jnp.zeros_like(wide.temperature)).rho).real
     inflow = [jnp.einsum("css->", _lead_blocks(wide, state, lead)).real for lead in range(len(valve.lattice.contacts))]
     return rate - 2 * sum(inflow, jnp.zeros_like(rate))
-
-
-OBSERVABLES: dict[str, Callable[[SpinValve, State], Any]] = {
-    "magnetization": magnetization,
-    "charge_current": lambda valve, state: _of_leads(charge_current, valve, state),
-    "spin_current": lambda valve, state: _of_leads(spin_current, valve, state),
-    "interface_charge_current": lambda valve, state: interface_currents(valve, state)[0],
-    "interface_spin_current": lambda valve, state: interface_currents(valve, state)[1],
-    "bond_current": bond_currents,
-    "bond_spin_current": bond_spin_currents,
-    "spins": lambda valve, state: state.spins,
-    "spin_density": spin_density,
-    "site_charge": site_charge,
-    "site_spin": site_spin,
-    "monolayer_polarization": monolayer_polarization,
-    "particle_number": particle_number,
-    "total_spin": total_spin,
-    "energy": energy,
-}
-"""What can be asked for by name."""
-
-
-@dataclass(frozen=True)
-class Observables:
-    """The observables ``names`` of `OBSERVABLES`, as a function for `evolve`; two with the same names are equal."""
-
-    names: tuple[str, ...]
-
-    def __post_init__(self):
-        for name in self.names:
-            if name not in OBSERVABLES:
-                near = difflib.get_close_matches(name, OBSERVABLES, n=1, cutoff=0.0)[0]
-                raise ValueError(f"Argument `observe` must name observables, but has {name!r}; near is {near!r}.")
-        if len(set(self.names)) < len(self.names) or not self.names:
-            raise ValueError(f"Argument `observe` must name observables, each once, but is {self.names}.")
-
-    def __call__(self, valve: SpinValve, state: State) -> dict[str, Array]:
-        return {name: OBSERVABLES[name](valve, state) for name in self.names}
-
-
-def default_names(valve: SpinValve) -> tuple[str, ...]:
-    """The names of `default_observables`."""
-    has_leads, two_layers = len(valve.lattice.contacts) > 0, len(valve.lattice.layers) == 2
-    at_interface = ("interface_charge_current", "interface_spin_current") if two_layers else ()
-    return ("magnetization", *(("charge_current", "spin_current") if has_leads else ()), *at_interface)
-
-
-def default_observables(valve: SpinValve, state: State) -> dict[str, Array]:
-    """What `evolve` saves by default: magnetisations, and the currents of Eqs. (11)-(14) that the valve has."""
-    return Observables(default_names(valve))(valve, state)
-
-
-def _of_leads(current: Callable[[SpinValve, State, int], Any], valve: SpinValve, state: State) -> Array:
-    if not valve.lattice.contacts:
-        raise ValueError("Argument `observe` must not name currents at leads, because the valve has no leads.")
-    return jnp.stack([current(valve, state, lead) for lead in range(len(valve.lattice.contacts))])
 
 
 def _sign(valve: SpinValve, lead: int) -> int:

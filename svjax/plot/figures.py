@@ -211,8 +211,10 @@ def switching(valve: SpinValve, run: Trajectory, before: State, *, figure: Figur
 
 
 def save(ax: Axes, path: str | os.PathLike) -> None:
-    """Write the figure of ``ax`` to a file; its ending chooses the format."""
-    figure = ax.figure
+    """Write the figure of ``ax`` to a file, the whole one if it has subfigures; its ending chooses the format."""
+    if not isinstance(ax, Axes):
+        raise ValueError(f"Argument `ax` must be the axes of a picture, but is of type {type(ax).__name__}.")
+    figure = ax.figure.figure
     assert isinstance(figure, Figure)
     figure.savefig(path, dpi=200)
 

@@ -21,7 +21,7 @@ from svjax.electrons.stationary import stationary, stationary_state
 from svjax.model.bias import Bias
 from svjax.model.equations import State, spins_derivative
 from svjax.model.levels import constant_levels
-from svjax.model.observables import Observables, default_observables
+from svjax.model.observe import Observables, default_observables
 from svjax.model.parameters import set_parameters
 from svjax.model.valve import SpinValve, aligned_spins
 from svjax.simulations.loop import Quench

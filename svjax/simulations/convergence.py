@@ -153,4 +153,5 @@ def _step_error(plan: Plan, stage: int, state: State, start: int, rows: dict[str
     finer = jax.tree.map(lambda *x: np.concatenate(x)[1::2], *parts)
     t = (start + plan.save_every * np.arange(1, steps // plan.save_every + 1)) * plan.dt
     kept = (t >= FIRST_RESPONSE) | (stage < 2)
-    return float(max(np.abs(finer[name] - rows[name])[kept].max(initial=0.0) for name in rows))
+    smooth = [name for name in rows if rows[name].dtype.kind in "fc"]
+    return float(max((np.abs(finer[name] - rows[name])[kept].max(initial=0.0) for name in smooth), default=0.0))

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from svjax.dynamics.evolve import Observe
-from svjax.model.observables import Observables, default_observables
+from svjax.model.observe import Observables, Observe, default_observables
 from svjax.simulations.plan import Plan
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
 
@@ -36,12 +35,16 @@ STATES = {"rho": ("row", "column"), "pi": ("row", "pi_column"), "spins": ("spin"
 def layout(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
     """The dataset of a whole run, nan where nothing has been saved."""
     valve, lattice = plan.valve, plan.valve.lattice
-    empty = lambda shape, dtype: np.broadcast_to(np.asarray(np.nan, dtype), shape)
+    empty = lambda shape, dtype: np.broadcast_to(np.asarray(np.nan if dtype.kind in "fc" else 0, dtype), shape)
     levels = np.where((plan.stage == 2)[:, None], np.asarray(jax.vmap(plan.bias)(jnp.asarray(plan.t))), 0.0)
+    sizes = {"layer": len(lattice.layers), "lead": len(lattice.contacts), "spin": len(lattice.spin_sites)}
+    sizes |= {"component": 3, "site": lattice.n_sites, "monolayer": len(lattice.monolayers)}
     variables: dict[str, Any] = {"mu": (("time", "lead"), levels, {"units": "hopping"})}
     for name, values in rows.items():
         axes = tuple(f"{name}_{k}" for k in range(1, values.ndim))
         dims, units, meaning = UNITS.get(name, (axes, "", ""))
+        if tuple(sizes.get(dim) for dim in dims) != values.shape[1:]:  # an observable of one's own
+            dims, units, meaning = axes, "", ""
         shape = (len(plan.t), *values.shape[1:])
         variables[name] = (("time", *dims), empty(shape, values.dtype), {"units": units, "long_name": meaning})
     for which in ("equilibrium", "final"):

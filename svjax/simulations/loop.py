@@ -17,7 +17,8 @@ from svjax.engine.clock import Clock
 from svjax.engine.shown import Shown
 from svjax.model.bias import Bias
 from svjax.model.equations import State
-from svjax.simulations.plan import Equilibrium, Plan, Rows, first_row
+from svjax.simulations.observed import first_row
+from svjax.simulations.plan import Equilibrium, Plan, Rows
 
 STEPS_PER_SEGMENT = 500
 """About how many steps run between two looks at the keyboard, the progress bar and the disk."""
@@ -185,14 +186,14 @@ def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
                 bias,
                 piece * plan.dt,
                 dt=plan.dt,
-                save_every=plan.save_every,
+                save_every=min(plan.save_every, piece),
                 start_step=start,
                 method=plan.method,
                 observe=plan.observe,
             )
             rows = jax.tree.map(np.asarray, found.observables)
-            if end == 0 and piece < plan.save_every:  # stage 1 is shorter than the interval of saves
-                rows = first_row(plan.observe, plan.valve, found.state)
+            if piece < plan.save_every and end != 0:  # what is left over before the first save, or after the last
+                rows = {name: values[:0] for name, values in rows.items()}
             segment = Segment(stage, start, end, before, found.state, rows)
             yield segment
             start = end

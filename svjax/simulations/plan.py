@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int8
 
-from svjax.dynamics.evolve import Observe
 from svjax.dynamics.step_size import check_method, check_step, whole_steps
 from svjax.electrons.stationary import stationary
 from svjax.engine.shown import Shown
 from svjax.model.bias import Bias, as_bias
 from svjax.model.equations import State
-from svjax.model.observables import default_observables
+from svjax.model.observe import Observe, as_observe
 from svjax.model.valve import SpinValve, aligned_spins, prepare
+from svjax.simulations.observed import first_row
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +80,7 @@ def plan_three_stage(
     method: str = "rk38",
     spins: ArrayLike | None = None,
     equilibrium: Equilibrium | State | None = None,
-    observe: Observe | None = None,
+    observe: Observe | Sequence[str] | None = None,
 ) -> Plan:
     """Check all arguments of `three_stage` and solve stage 0; whatever can be wrong with a run is found here."""
     valve, leads = prepare(valve), len(valve.lattice.contacts)
@@ -95,19 +95,23 @@ def plan_three_stage(
     check_method(method)
     check_step(valve, off, dt, 0.0, method)
     check_step(valve, bias, dt, 0.0, method)
-    observe = default_observables if observe is None else observe
-    if isinstance(equilibrium, State):
-        rows = np.zeros(1), np.ones(1, np.int8), first_row(observe, valve, equilibrium)
-        equilibrium = Equilibrium(*rows, valve, equilibrium)
+    observe = as_observe(observe)
     if equilibrium is None:
         initial = stationary(valve, aligned_spins(valve) if spins is None else spins)
+        first_row(observe, valve, initial)
     else:
-        if not eqx.tree_equal(prepare(equilibrium.valve), valve):
+        if isinstance(equilibrium, Equilibrium) and not eqx.tree_equal(prepare(equilibrium.valve), valve):
             raise ValueError("Argument `equilibrium` must belong to the same valve, but some parameter of it differs.")
+        equilibrium = _observed_equilibrium(observe, valve, equilibrium)
         initial, relax_steps = equilibrium.state, 0
     return Plan(valve, bias, float(dt), int(save_every), method, relax_steps, steps, initial, observe, equilibrium)
 
 
-def first_row(observe: Observe, valve: SpinValve, state: State) -> dict[str, np.ndarray]:
-    """The observables of one state, each with a leading axis of length one."""
-    return jax.tree.map(lambda x: np.asarray(x)[None], eqx.filter_jit(observe)(valve, state))
+def _observed_equilibrium(observe: Observe, valve: SpinValve, given: Equilibrium | State) -> Equilibrium:
+    """Where to quench from, with rows of what ``observe`` gives: its last row alone where it observed anything else."""
+    state = given if isinstance(given, State) else given.state
+    row = first_row(observe, valve, state)
+    kinds = lambda rows: {name: (values.shape[1:], values.dtype) for name, values in rows.items()}
+    if isinstance(given, Equilibrium) and kinds(row) == kinds(given.observables):
+        return given
+    return Equilibrium(np.zeros(1), np.ones(1, np.int8), row, valve, state)

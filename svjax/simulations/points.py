@@ -11,7 +11,7 @@ from svjax.electrons.stationary import stationary
 from svjax.model.bias import Bias
 from svjax.model.equations import State
 from svjax.model.levels import constant_levels
-from svjax.model.observables import default_observables
+from svjax.model.observe import default_observables
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.simulations.batch import largest_torque
 from svjax.simulations.tasks import ModesTask, RunTask, SteadyTask, Task

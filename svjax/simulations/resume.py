@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ import jax
 import xarray as xr
 import zarr
 
-from svjax.dynamics.evolve import Observe
 from svjax.dynamics.step_size import whole_steps
 from svjax.electrons.stationary import stationary
 from svjax.engine.devices import lead
 from svjax.model.bias import Bias
-from svjax.model.observables import Observables, default_observables
+from svjax.model.observe import Observables, Observe, as_observe, default_observables
 from svjax.simulations.dataset import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
 from svjax.simulations.loop import Halfway, Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
@@ -37,7 +36,7 @@ def resume(
     path: str | os.PathLike,
     *,
     bias: Bias | None = None,
-    observe: Observe | None = None,
+    observe: Observe | Sequence[str] | None = None,
     progress: Callable[[Any], object] | None = None,
 ) -> xr.Dataset:
     """Continue the run or the sweep at ``path`` from its last checkpoint.
@@ -70,7 +69,7 @@ def resume_sweep(path: Path, bias: Bias | None = None, progress: Watch | None = 
 def resume_run(
     path: Path,
     bias: Bias | None = None,
-    observe: Observe | None = None,
+    observe: Observe | Sequence[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> Run | None:
     """Take the run at ``path`` to its end; None if it has reached it and needs no checkpoint any more."""
@@ -94,7 +93,9 @@ def resume_run(
     return carry_out(plan, progress, writer, half)
 
 
-def _plan(dataset: xr.Dataset, found, bias: Bias | None, observe: Observe | None) -> tuple[Plan, Halfway]:
+def _plan(
+    dataset: xr.Dataset, found, bias: Bias | None, observe: Observe | Sequence[str] | None
+) -> tuple[Plan, Halfway]:
     """The plan of a stored run, and where in it the checkpoint is."""
     valve, dt = load_valve(dataset), float(dataset.attrs["dt"])
     bias = load_bias(dataset) if bias is None else bias
@@ -112,12 +113,12 @@ def _plan(dataset: xr.Dataset, found, bias: Bias | None, observe: Observe | None
     return Plan(valve, bias, dt, every, method, relax, steps, initial, observe, equilibrium), half
 
 
-def _observe(dataset: xr.Dataset, observe: Observe | None) -> Observe:
+def _observe(dataset: xr.Dataset, observe: Observe | Sequence[str] | None) -> Observe:
     chosen = json.loads(dataset.attrs["observe"])
     if observe is None and isinstance(chosen, str):
         raise ValueError(f"Argument `observe` must be given: the run observed the function {chosen!r}.")
     if observe is not None:
-        return observe
+        return as_observe(observe)
     return default_observables if chosen is None else Observables(tuple(chosen))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from svjax.dynamics.step_size import check_method, whole_steps
-from svjax.model.observables import Observables, default_names
+from svjax.model.observe import Observables, as_names, default_names
 from svjax.model.valve import SpinValve
 
 
@@ -35,12 +35,14 @@ class RunTask:
     def __post_init__(self):
         whole_steps(self.duration, self.dt)
         whole_steps(self.relax, self.dt, "relax")
+        for name in ("duration", "dt", "relax"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         check_method(self.method)
         if self.every != int(self.every) or self.every < 1:
             raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {self.save_every}.")
         if self.observe is not None:
-            object.__setattr__(self, "observe", tuple(self.observe))
-            Observables(tuple(self.observe or ()))
+            object.__setattr__(self, "observe", as_names(self.observe))
+            Observables(self.observe)
         if self.start not in ("equilibrium", "aligned"):
             raise ValueError(f"Argument `start` must be 'equilibrium' or 'aligned', but is {self.start!r}.")
         if self.relax and self.start == "equilibrium":

@@ -6,13 +6,13 @@ quench at t = 0 on: the bias is on. Times are step * dt from an integer step, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jaxtyping import ArrayLike
 
-from svjax.dynamics.evolve import Observe
 from svjax.model.bias import Bias
 from svjax.model.equations import State
+from svjax.model.observe import Observe
 from svjax.model.valve import SpinValve
 from svjax.simulations.loop import Progress, Run, Writer, carry_out
 from svjax.simulations.plan import Equilibrium, plan_three_stage
@@ -29,7 +29,7 @@ def three_stage(
     method: str = "rk38",
     spins: ArrayLike | None = None,
     equilibrium: Equilibrium | State | None = None,
-    observe: Observe | None = None,
+    observe: Observe | Sequence[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
     writer: Writer | None = None,
 ) -> Run:
@@ -72,7 +72,7 @@ def prepare_equilibrium(
     save_every: int | None = None,
     method: str = "rk38",
     spins: ArrayLike | None = None,
-    observe: Observe | None = None,
+    observe: Observe | Sequence[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> Equilibrium:
     """Stages 0 and 1 alone, with the arguments of `three_stage`, to be quenched to any number of voltages."""
