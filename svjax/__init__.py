@@ -25,7 +25,17 @@ from svjax.dynamics.modes import (
 from svjax.dynamics.relaxation_fit import RelaxationFit as RelaxationFit, fit_relaxation as fit_relaxation
 from svjax.dynamics.steady_state import ConvergenceError as ConvergenceError, steady_state as steady_state
 from svjax.dynamics.step_size import stability_limit as stability_limit, suggest_dt as suggest_dt
+from svjax.electrons.current_noise import (
+    fano_factors as fano_factors,
+    spin_noise as spin_noise,
+    zero_frequency_noise as zero_frequency_noise,
+)
 from svjax.electrons.fermi import exact_density_matrix as exact_density_matrix
+from svjax.electrons.heat import (
+    Thermoelectric as Thermoelectric,
+    heat_current as heat_current,
+    thermoelectric as thermoelectric,
+)
 from svjax.electrons.landauer import (
     conductance as conductance,
     density_of_states as density_of_states,

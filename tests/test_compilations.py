@@ -68,8 +68,10 @@ CALLS = {
     "exchange_coupling": lambda c: sv.exchange_coupling(c.isolated, temperature=0.1),
     "fermi": lambda c: sv.fermi(c.valve.poles, c.energies),
     "fit_macrospin": lambda c: sv.fit_macrospin(TIMES, *np.moveaxis(c.layers(), 1, 0), 2),
+    "fano_factors": lambda c: sv.fano_factors(c.valve, c.spins, c.bias),
     "get_parameter": lambda c: sv.get_parameter(c.valve, c.bias, "anisotropy[1]"),
     "hamiltonian": lambda c: sv.hamiltonian(c.valve, c.spins),
+    "heat_current": lambda c: sv.heat_current(c.valve, c.spins, c.bias),
     "is_stable": lambda c: sv.is_stable(c.valve, c.steady, c.bias),
     "landauer_current": lambda c: sv.landauer_current(c.valve, c.spins, c.bias),
     "macrospin_modes": lambda c: sv.macrospin_modes(c.model, np.eye(3)[[0, 2]]),
@@ -79,12 +81,15 @@ CALLS = {
     "rkky_law": lambda c: sv.rkky_law(1.0 + c.k, np.arange(1.0, 5.0) + c.k),
     "set_parameters": lambda c: sv.set_parameters(c.valve, c.bias, {"anisotropy[1]": 0.1 * c.k, "voltage": 0.2 + c.k}),
     "solve_macrospin": lambda c: sv.solve_macrospin(c.model, SPINS[c.k], TIMES),
+    "spin_noise": lambda c: sv.spin_noise(c.valve, c.spins, c.bias),
     "stability_limit": lambda c: sv.stability_limit(c.valve, c.bias),
     "stationary": lambda c: sv.stationary(c.valve, c.spins, (0.1, 0.1 * c.k)),
     "steady_state": lambda c: c.steady,
     "steady_states": lambda c: sv.steady_states(c.valve, [c.bias, sv.symmetric(0.4)]),
     "suggest_dt": lambda c: sv.suggest_dt(c.valve, c.bias),
+    "thermoelectric": lambda c: sv.thermoelectric(c.valve, c.spins, 0.1 * c.k),
     "time_derivative": lambda c: sv.time_derivative(c.valve, c.state, (0.1, 0.1 * c.k)),
+    "zero_frequency_noise": lambda c: sv.zero_frequency_noise(c.valve, c.spins, c.bias),
 }
 FAMILIES = {
     "density_of_states layer_density_of_states local_density_of_states spin_polarization transmission": lambda c: (

@@ -74,6 +74,7 @@ MADE = {
     "SteadyTask": lambda: sv.SteadyTask(),
     "StripBand": lambda: sv.StripBand(4),
     "SweepProgress": lambda: sv.SweepProgress(1, 2.0, 3, 4.0, 5.0, 6.0),
+    "Thermoelectric": lambda: sv.thermoelectric(VALVE, sv.aligned_spins(VALVE), 0.3),
     "TorqueFit": lambda: sv.fit_torques(T, M, MODEL, ["j_eff"]),
     "Trace": lambda: sv.Trace(T, M, sigma=0.1),
     "Trajectory": trajectory,

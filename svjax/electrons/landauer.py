@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from svjax.electrons.fermi import fermi_transform
-from svjax.engine.arrays import Matrix, Scalar, Spins, known
+from svjax.engine.arrays import Matrix, PerLead, Scalar, Spins, known
 from svjax.engine.lyapunov import lyapunov
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian
@@ -96,10 +96,9 @@ def landauer_current(valve: SpinValve, spins: ArrayLike, bias: BiasLike, *, lead
     the solution of a Lyapunov equation with a digamma function of H_eff on its right side. Differentiable; no poles
     enter.
     """
-    valve, spins, _ = _prepare(valve, spins, 0.0, bias)
+    valve, spins, mu = at_levels(valve, spins, bias)
     count = len(valve.lattice.contacts)
-    mu = constant_levels(valve, bias)
-    _check_leads(valve, lead)
+    check_leads(valve, lead)
     h_eff = effective_hamiltonian(valve, spins)
     total = jnp.zeros(())
     for other in range(count):
@@ -117,9 +116,8 @@ def conductance(valve: SpinValve, spins: ArrayLike, level: ArrayLike = 0.0, *, l
     For `landauer_current`, half of the particle current. In units of e^2/h the conductance is 4 pi times this.
     """
     mu = jnp.full(len(valve.lattice.contacts), jnp.asarray(level, float))
-    valve, spins, _ = _prepare(valve, spins, 0.0, mu)
-    _check_leads(valve, lead, other)
-    mu = mu.astype(valve.dtype)
+    valve, spins, mu = at_levels(valve, spins, mu)
+    check_leads(valve, lead, other)
     return _occupied_transmission(valve, effective_hamiltonian(valve, spins), mu, lead, other, lead, 1) / 2
 
 
@@ -136,19 +134,25 @@ def _occupied_transmission(
     return jnp.einsum("ab,ba->", own.gamma, occupied[np.ix_(own.rows, own.rows)]).real
 
 
-def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike, bias: BiasLike) -> tuple[SpinValve, Spins, Array]:
-    """The valve with the sites of its leads at ``bias``, and the other arguments as arrays."""
+def at_levels(valve: SpinValve, spins: ArrayLike, bias: BiasLike) -> tuple[SpinValve, Spins, PerLead]:
+    """The valve with the sites of its leads at ``bias``, the spins and mu_l, all checked."""
     valve = prepare(valve)
     spins = check_spins(valve, spins)
-    if not valve.lattice.contacts:
-        raise ValueError("Argument `valve` must have leads, but has none.")
-    energies = jnp.asarray(energies, valve.j_sd.dtype)
+    mu = constant_levels(valve, bias)
+    return extended(valve, mu), spins, mu
+
+
+def _prepare(valve: SpinValve, spins: ArrayLike, energies: ArrayLike, bias: BiasLike) -> tuple[SpinValve, Spins, Array]:
+    """As `at_levels`, with energies."""
+    valve, spins, mu = at_levels(valve, spins, bias)
+    energies = jnp.asarray(energies, mu.dtype)
     if known(energies) and not np.all(np.isfinite(energies)):
         raise ValueError("Argument `energies` must be finite, but is not.")
-    return extended(valve, constant_levels(valve, bias)), spins, energies
+    return valve, spins, energies
 
 
-def _check_leads(valve: SpinValve, lead: int, other: int | None = None) -> None:
+def check_leads(valve: SpinValve, lead: int, other: int | None = None) -> None:
+    """Raise unless the numbers are those of leads."""
     count = len(valve.lattice.contacts)
     for name, value in {"lead": lead, "other": lead if other is None else other}.items():
         if not 0 <= value < count:
@@ -160,7 +164,7 @@ def _transmissions(
 ) -> Float[Array, "*energies 2"]:
     """Transmission into the up and down states of the lead ``other``."""
     valve, spins, energies = _prepare(valve, spins, energies, bias)
-    _check_leads(valve, lead, other)
+    check_leads(valve, lead, other)
     return _over_energies(valve, spins, energies, _arriving, (lead, other))
 
 
