@@ -49,13 +49,15 @@ def _nodes(of: tuple[Matrix, PerLead, PerLead]) -> tuple[Float[Array, "nodes"], 
     lowest, highest = jnp.min(mu - REACH * temperature), jnp.max(mu + REACH * temperature)
 
     def graded(distance: Array, width: Array, reach: Array) -> Array:
+        """Nodes in a fixed proportion to the distance from ``width`` to ``reach``."""
         return jnp.sum(jnp.arcsinh(distance / width) - jnp.arcsinh(distance / (width + reach)), -1)
 
     def variable(e: Array) -> Array:
         from_levels, from_edges = e[..., None] - levels.real, e[..., None] - mu
         edges = 8 * jnp.sum(jnp.arctan(from_edges / (30 * temperature)), -1)
         tails = graded(from_edges, 30 * temperature, highest - lowest) / 2
-        return graded(from_levels, jnp.maximum(-levels.imag, least), spacing) / 3 + edges + tails
+        band = graded(e[..., None] - jnp.mean(levels.real), jnp.linalg.norm(h_eff), highest - lowest)
+        return graded(from_levels, jnp.maximum(-levels.imag, least), spacing) / 3 + edges + tails + band
 
     panels = 2 * len(levels) + 20 * len(mu)
     x, weight = np.polynomial.legendre.leggauss(16)
@@ -70,7 +72,7 @@ def _nodes(of: tuple[Matrix, PerLead, PerLead]) -> tuple[Float[Array, "nodes"], 
         return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
     ends = jnp.full_like(wanted, lowest), jnp.full_like(wanted, highest)
-    energies = sum(jax.lax.fori_loop(0, 64, halve, ends)) / 2
+    energies, _ = jax.lax.fori_loop(0, 64, halve, ends)
     density = jax.jvp(variable, (energies,), (jnp.ones_like(energies),))[1]
     return energies, jnp.asarray(np.tile(weight / 2, panels) / panels, mu.dtype) * (last - first) / density
 
