@@ -109,6 +109,16 @@ def test_one_level_between_lorentzian_leads_after_a_step_of_their_levels():
     assert np.abs(np.diff(flow[0])).min() > 1e-2
 
 
+def test_the_decays_of_the_electrons_follow_the_levels_of_the_leads():
+    """One level and one site of the band, at e_0 + mu - i W: w - LEVEL = (Gamma W/2)/(w - e_0 - mu + i W)."""
+    mu = 0.8
+    valve = one_level(contacts=[[0]], lead_coupling=GAMMA[0], bands=[sv.LorentzianBand(WIDTH[0], CENTER[0])])
+    site = CENTER[0] + mu - 1j * WIDTH[0]
+    roots = np.roots([1, -LEVEL - site, LEVEL * site - GAMMA[0] * WIDTH[0] / 2])
+    found = sv.electron_decays(valve, NO_SPINS, bias=(mu,))
+    assert np.allclose(found, np.repeat(np.sort(-2 * roots.imag), 2), atol=1e-12)
+
+
 def test_a_wide_lorentzian_is_a_wide_band():
     wide, lorentz = one_level(bands=None), one_level(bands=[sv.LorentzianBand(3e5), None])
     found = [sv.site_charge(v, sv.stationary(v, NO_SPINS, (0.6, -0.5)))[0] for v in (wide, lorentz)]

@@ -274,6 +274,13 @@ def test_messages_say_how_to():
         STRIP(temprature=0.1)
 
 
+def test_a_layer_that_is_not_there_takes_its_default_anisotropy_with_it():
+    for layers, kept in {(1, 1): [0.4, 0.02], (1, 0): [0.4], (0, 1): [0.02], (0, 0): []}.items():
+        assert np.allclose(build.square(4, 1, *layers, j_sd=1.0).anisotropy, kept)
+    with pytest.raises(ValueError, match="Argument `anisotropy` must have"):
+        build.square(4, 1, 0, 1, j_sd=1.0, anisotropy=(0.4, 0.03))
+
+
 def test_numbers_of_all_types_make_the_same_valve():
     valve = build.square(4, 1, 1, 1, j_sd=1.0, temperature=0.5, easy_axes=((2, 0, 0), (0, 0, 3)))
     others = dict(j_sd=np.int8(1), temperature=[np.float32(0.5), jnp.asarray(0.5)], easy_axes=np.eye(3)[[0, 2]])

@@ -182,3 +182,29 @@ def test_spin_accumulates_along_a_source_and_against_a_drain():
     found = [sv.site_spin(valve, sv.stationary(valve, NO_SPINS, m))[0] for m in (mu, mu[::-1])]
     assert np.allclose(found[0], [0, 0, (occupied[0] - occupied[1]) / 2], atol=1e-7)
     assert found[0][2] > 0.03 and found[1][2] < -0.03
+
+
+def test_transmission_of_a_disordered_flake_is_that_of_kwant():
+    """Random levels and 2x2 bonds, Rashba coupling on top, leads given to kwant by their self-energies -i Gamma/2."""
+    kwant = pytest.importorskip("kwant", reason="kwant is not installed")
+    rng = np.random.default_rng(8)
+    lattice, system = kwant.lattice.square(norbs=2), kwant.Builder()
+    flake = [lattice(x, y) for x in range(4) for y in range(3) if (x, y) != (1, 1)]
+    for site in flake:
+        system[site] = rng.uniform(-1, 1) * ONE
+    for a in flake:
+        for b in flake:
+            if np.isclose(np.linalg.norm(step := b.pos - a.pos), 1) and a.tag < b.tag:
+                random = rng.normal(size=(2, 2)) + 1j * rng.normal(size=(2, 2))
+                system[a, b] = -ONE + 0.3 * random + 0.4j * along([-step[1], step[0], 0.0])
+    p, width = np.array([[0.3, -0.4, 0.5], [0.1, 0.6, -0.2]]), (0.9, 1.4)
+    for lead, x in enumerate((0, 3)):
+        gamma = width[lead] * (ONE + along(p[lead]))
+        own = [site for site in flake if site.tag[0] == x]
+        shift = np.kron(np.eye(len(own)), -0.5j * gamma)
+        system.leads.append(kwant.builder.SelfEnergyLead(lambda e, args=(), params=None, s=shift: s, own, ()))
+    system = system.finalized()
+    valve = sv.from_kwant(system, lead_coupling=width, lead_polarization=p)
+    for e in (-1.3, 0.2, 0.9):
+        wanted = kwant.greens_function(system, e).transmission(1, 0)
+        assert np.isclose(sv.transmission(valve, NO_SPINS, e, lead=1, other=0), wanted, atol=1e-10)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import svjax as sv
@@ -58,3 +59,13 @@ def test_the_nearest_name_is_shown(valve):
 def test_a_function_as_bias_has_no_parameters(valve):
     with pytest.raises(ValueError, match="must be one"):
         sv.get_parameter(valve, lambda t: jnp.zeros(2), "voltage")
+
+
+def test_amplitudes_of_bonds_are_set_as_complex_numbers():
+    plain = sv.SpinValve.ring(3)
+    turned, _ = sv.set_parameters(plain, None, {"bonds[1]": 0.5 - 0.2j})
+    assert np.allclose(turned.bonds, [1, 0.5 - 0.2j, 1])
+    assert np.allclose(sv.set_parameters(turned, None, {"bonds[0]": 0.7})[0].bonds, [0.7, 0.5 - 0.2j, 1])
+    assert sv.get_parameter(turned, None, "bonds[1]") == 0.5 - 0.2j
+    with pytest.raises(ValueError, match="hopping"):
+        sv.set_parameters(plain, None, {"hopping": 1j})

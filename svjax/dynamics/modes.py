@@ -140,13 +140,16 @@ def is_stable(valve: SpinValve, state: State, bias: BiasLike) -> bool:
     return count_growing(linearization(valve, state, mu)) == 0
 
 
-def electron_decays(valve: SpinValve, spins: ArrayLike, count: int | None = None) -> Float[Array, "decays"]:
+def electron_decays(
+    valve: SpinValve, spins: ArrayLike, count: int | None = None, *, bias: BiasLike = None
+) -> Float[Array, "decays"]:
     """The slowest decays of the electrons at frozen spins, 2 |Im w|, w the eigenvalues of H_eff, ascending.
 
-    They are rates with which occupations of states relax, and can be slower than every mode of the spins.
+    They are rates with which occupations of states relax, and can be slower than every mode of the spins. ``bias``
+    matters for leads with a band, which moves with mu_l. Raises ValueError for a valve without leads.
     """
     valve = prepare(valve)
-    own = extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))
+    own = extended(valve, constant_levels(valve, bias))
     levels = jnp.linalg.eigvals(effective_hamiltonian(own, check_spins(valve, spins)))
     return jnp.sort(-2 * levels.imag)[:count]
 

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
-from svjax.engine.arrays import Numbers, real_array
+from svjax.engine.arrays import Numbers, complex_array, real_array
 from svjax.model.bias import Bias
 from svjax.model.valve import QUANTITIES, SpinValve, prepare
 
@@ -53,7 +54,9 @@ def set_parameters(valve: Model, bias: Any, values: Mapping[str, Numbers]) -> tu
     for name, value in values.items():
         field, index = _split(valve, bias, name)
         leaf = _leaf(valve, bias, field, len(index))
-        leaf = leaf.at[index].set(real_array(value, name).astype(leaf.dtype))
+        new = complex_array(value, name) if _may_be_complex(valve, field) else real_array(value, name)
+        dtype = np.result_type(leaf.dtype, np.complex64) if jnp.iscomplexobj(new) else leaf.dtype
+        leaf = leaf.astype(dtype).at[index].set(new.astype(dtype))
         if hasattr(valve, field):
             valve = _with_leaf(valve, field, leaf)
         else:
@@ -62,6 +65,10 @@ def set_parameters(valve: Model, bias: Any, values: Mapping[str, Numbers]) -> tu
         axes: Any = getattr(valve, "easy_axes")  # noqa: B009
         valve = _with_leaf(valve, "easy_axes", axes / jnp.linalg.norm(axes, axis=-1, keepdims=True))
     return valve, bias
+
+
+def _may_be_complex(valve: eqx.Module, field: str) -> bool:
+    return isinstance(valve, SpinValve) and field in QUANTITIES and QUANTITIES[field].complex
 
 
 def _with_leaf(module: Any, field: str, leaf: Array) -> Any:

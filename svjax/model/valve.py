@@ -28,12 +28,20 @@ _EASY_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
 
 def _on(lattice: Callable[..., Lattice], **defaults: Any) -> Callable[..., "SpinValve"]:
-    """The builder of valves on a ``lattice`` of `geometries`: its arguments, and every parameter as a keyword."""
+    """The builder of valves on a ``lattice`` of `geometries`: its arguments, and every parameter as a keyword.
+
+    A default of the anisotropy is that of the pinned and of the free layer, where there are both.
+    """
 
     @builder(**defaults)
     @wraps(lattice)
     def on_lattice(*args: Any, **given: Any) -> "SpinValve":
         own = {name: given.pop(name) for name in signature(lattice).parameters if name in given}
+        if "anisotropy" in defaults and given["anisotropy"] is defaults["anisotropy"]:
+            bound = signature(lattice).bind(*args, **own)
+            bound.apply_defaults()
+            sizes = [bound.arguments[layer] for layer in ("pinned", "free")]
+            given["anisotropy"] = [k for k, size in zip(defaults["anisotropy"], sizes, strict=True) if size]
         return build(*with_lists(lattice(*args, **own), given))
 
     return staticmethod(on_lattice)  # type: ignore[return-value]

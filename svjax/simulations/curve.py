@@ -88,7 +88,7 @@ def _row(
         "effective_torque": effective_torque(valve, state, equilibrium),
         "rates": rates,
         "relaxation_time": -1 / np.real(rates[0]),
-        "electron_decay": electron_decays(valve, state.spins, 1)[0],
+        "electron_decay": electron_decays(valve, state.spins, 1, bias=bias)[0],
         "stable": 0.0 if np.any(np.real(rates) >= 0) else np.nan if missing else 1.0,
     }
     return {name: np.asarray(value) for name, value in row.items()}, missing
