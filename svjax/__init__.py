@@ -96,6 +96,13 @@ from svjax.model.hamiltonian import effective_hamiltonian as effective_hamiltoni
 from svjax.model.importers import from_hamiltonian as from_hamiltonian, from_kwant as from_kwant
 from svjax.model.lattice import Lattice as Lattice
 from svjax.model.lattice_file import load_lattice as load_lattice
+from svjax.model.local_observables import (
+    bond_energy_currents as bond_energy_currents,
+    local_torques as local_torques,
+    site_inflow as site_inflow,
+    site_spin_inflow as site_spin_inflow,
+    spin_transfer_torques as spin_transfer_torques,
+)
 from svjax.model.observables import (
     bond_currents as bond_currents,
     bond_spin_currents as bond_spin_currents,

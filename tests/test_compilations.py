@@ -97,8 +97,9 @@ FAMILIES = {
     ),
     "energy_levels level_gap level_splitting spectrum": lambda c: (c.valve, c.spins),
     "charge_current spin_current": lambda c: (c.valve, c.state, 1),
-    "bond_currents bond_spin_currents charge_balance default_observables energy interface_currents magnetization "
-    "monolayer_polarization particle_number site_charge site_spin spectral_observables spin_density "
+    "bond_currents bond_energy_currents bond_spin_currents charge_balance default_observables energy "
+    "interface_currents local_torques magnetization monolayer_polarization particle_number site_charge site_inflow "
+    "site_spin site_spin_inflow spectral_observables spin_density spin_transfer_torques "
     "total_spin": lambda c: (c.valve, c.state),
 }  # fmt: skip
 for names, arguments in FAMILIES.items():

@@ -12,7 +12,8 @@ ROOMS = {
     "engine": "shown arrays parts sparse products eigenbasis lyapunov patience integrate error_bars least_squares"
     " devices clock",
     "model": "units poles lattice sketch geometries bond_lists quantities bands bias builder valve importers"
-    " lattice_file spins leads hamiltonian extended parameters drives noise equations observables observe levels",
+    " lattice_file spins leads hamiltonian extended parameters drives noise equations observables"
+    " local_observables observe levels",
     "electrons": "fermi stationary response landauer energy_integral current_noise heat spectrum",
     "dynamics": "step_size evolve eigenproblem torques stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",
@@ -20,7 +21,7 @@ ROOMS = {
     "storage": "lock plain folders checkpoint records netcdf",
     "simulations": "observed plan loop three_stage convergence dataset curve run_checkpoint runs tasks parameter_grid"
     " batch points sweep_dataset sweep_store opening tile_writer tile sweep resume",
-    "plot": "figures",
+    "plot": "style maps figures",
     "": "plot",
     "cli": "describe describe_sweep options sweep_options bars main __main__",
 }

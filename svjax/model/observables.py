@@ -30,14 +30,14 @@ def spin_density(valve: SpinValve, state: State) -> Spins:
 
 def site_charge(valve: SpinValve, state: State) -> Float[Array, "sites"]:
     """Electrons on each site, Tr rho_jj, (N,)."""
-    return jnp.diagonal(_own_rho(valve, state)).real.reshape(-1, 2).sum(-1)
+    return jnp.diagonal(own_rho(valve, state)).real.reshape(-1, 2).sum(-1)
 
 
 def site_spin(valve: SpinValve, state: State) -> Float[Array, "sites 3"]:
     """Tr(rho_jj sigma)/2 on every site, (N, 3), in units of hbar."""
     n = valve.lattice.n_sites
-    blocks = _own_rho(valve, state).reshape(n, 2, n, 2)[np.arange(n), :, np.arange(n), :]
-    return _spin_trace(blocks).real / 2
+    blocks = own_rho(valve, state).reshape(n, 2, n, 2)[np.arange(n), :, np.arange(n), :]
+    return spin_trace(blocks).real / 2
 
 
 def monolayer_polarization(valve: SpinValve, state: State) -> Float[Array, "monolayers 3"]:
@@ -55,13 +55,13 @@ def charge_current(valve: SpinValve, state: State, lead: int) -> Scalar:
     With two leads the paper's signs: lead 0 (left) into the valve, lead 1 (right) out of it. With any other number of
     leads positive into the valve. In amperes the current is 2 I e gamma/hbar (see `Units.current_to_microampere`).
     """
-    blocks = _lead_blocks(valve, state, lead)
+    blocks = lead_blocks(valve, state, lead)
     return _sign(valve, lead) * jnp.einsum("css->", blocks).real
 
 
 def spin_current(valve: SpinValve, state: State, lead: int) -> Vector:
     """Eq. (12): J_l^a = +- Re Tr(sigma_a Pi_l), (3,), spin sigma/2 per unit time; signs as in `charge_current`."""
-    return _sign(valve, lead) * _spin_trace(_lead_blocks(valve, state, lead)).real.sum(0)
+    return _sign(valve, lead) * spin_trace(lead_blocks(valve, state, lead)).real.sum(0)
 
 
 def interface_currents(valve: SpinValve, state: State, monolayer: int | None = None) -> tuple[Scalar, Vector]:
@@ -73,8 +73,8 @@ def interface_currents(valve: SpinValve, state: State, monolayer: int | None = N
     """
     valve = canonical(valve)
     bonds, sign = valve.lattice.interface(monolayer)
-    flow = _bond_flow(valve, _own_rho(valve, state), bonds, sign > 0)
-    return jnp.einsum("bss->", flow).imag, _spin_trace(flow).imag.sum(0)
+    flow = bond_flow(valve, own_rho(valve, state), bonds, sign > 0)
+    return jnp.einsum("bss->", flow).imag, spin_trace(flow).imag.sum(0)
 
 
 def bond_currents(valve: SpinValve, state: State) -> Float[Array, "bonds"]:
@@ -83,15 +83,15 @@ def bond_currents(valve: SpinValve, state: State) -> Float[Array, "bonds"]:
 
     In a steady state the currents into a site add up to zero, with those of the leads (2 Re Tr Pi_l) on their contacts.
     """
-    return 2 * jnp.einsum("bss->b", _bond_flow(canonical(valve), _own_rho(valve, state))).imag
+    return 2 * jnp.einsum("bss->b", bond_flow(canonical(valve), own_rho(valve, state))).imag
 
 
 def bond_spin_currents(valve: SpinValve, state: State) -> Float[Array, "bonds 3"]:
     """Spin current through each bond (i, j), (bonds, 3), in hopping: spin sigma/2 that arrives at j per unit time."""
-    return _spin_trace(_bond_flow(canonical(valve), _own_rho(valve, state))).imag
+    return spin_trace(bond_flow(canonical(valve), own_rho(valve, state))).imag
 
 
-def _bond_flow(
+def bond_flow(
     valve: SpinValve, rho: Matrix, bonds: np.ndarray | None = None, forward: np.ndarray | None = None
 ) -> Complex[Array, "bonds 2 2"]:
     """H_ji rho_ij of each bond (i, j), whose imaginary part brings j particles (twice the trace) and spin; the other
@@ -117,7 +117,7 @@ def current_driven_torque(valve: SpinValve, state: State, equilibrium: State) ->
 
 def particle_number(valve: SpinValve, state: State) -> Scalar:
     """Tr rho, the number of electrons on the valve."""
-    return jnp.trace(_own_rho(valve, state)).real
+    return jnp.trace(own_rho(valve, state)).real
 
 
 def total_spin(valve: SpinValve, state: State) -> Vector:
@@ -128,7 +128,7 @@ def total_spin(valve: SpinValve, state: State) -> Vector:
 def energy(valve: SpinValve, state: State) -> Scalar:
     """Tr(rho H(S)) + H_C(S), the coupling counted once, in units of the hopping: conserved by an isolated valve."""
     valve = canonical(valve)
-    electrons = jnp.einsum("ij,ji->", _own_rho(valve, state), hamiltonian(valve, state.spins)).real
+    electrons = jnp.einsum("ij,ji->", own_rho(valve, state), hamiltonian(valve, state.spins)).real
     return electrons + spin_energy(valve, state.spins)
 
 
@@ -137,7 +137,7 @@ def charge_balance(valve: SpinValve, state: State) -> Scalar:
     valve = canonical(valve)
     wide = extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))  # levels do not change the trace
     rate = jnp.trace(jax.jit(coupled_derivative)(wide, state, jnp.zeros_like(wide.temperature)).rho).real
-    inflow = [jnp.einsum("css->", _lead_blocks(wide, state, lead)).real for lead in range(len(valve.lattice.contacts))]
+    inflow = [jnp.einsum("css->", lead_blocks(wide, state, lead)).real for lead in range(len(valve.lattice.contacts))]
     return rate - 2 * sum(inflow, jnp.zeros_like(rate))
 
 
@@ -145,12 +145,12 @@ def _sign(valve: SpinValve, lead: int) -> int:
     return -1 if len(valve.lattice.contacts) == 2 and lead == 1 else 1
 
 
-def _own_rho(valve: SpinValve, state: State) -> Matrix:
+def own_rho(valve: SpinValve, state: State) -> Matrix:
     """rho of the valve's own sites, without those of leads that have a band."""
     return state.rho[: valve.lattice.dim, : valve.lattice.dim]
 
 
-def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "contact 2 2"]:
+def lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "contact 2 2"]:
     """The 2x2 blocks of Pi_l = (1 - 2 rho) Gamma_l/4 + sum_p Pi_lp, Eq. (8), on the lead's contact sites.
 
     Of a lead with a band, what flows from its first sites to the contact sites, -i H_ij rho_ji, takes their place.
@@ -161,7 +161,7 @@ def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "c
         raise ValueError(f"Argument `lead` must lie between 0 and {count - 1}, but is {lead}.")
     if (bonds := bonds_to_lead(valve, lead)) is not None:
         wide = extended(valve, jnp.zeros(count, valve.dtype))
-        return -1j * _bond_flow(wide, state.rho, bonds, np.zeros(len(bonds), bool))
+        return -1j * bond_flow(wide, state.rho, bonds, np.zeros(len(bonds), bool))
     rows, own = valve.lattice.contact_rows[lead], leads(valve)[lead]
     local = (jnp.eye(len(rows), dtype=state.rho.dtype) - 2 * state.rho[np.ix_(rows, rows)]) @ own.gamma / 4
     local = local + sum_over_poles(valve, state.pi)[lead][rows]
@@ -169,6 +169,6 @@ def _lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "c
     return local.reshape(len(sites), 2, len(sites), 2)[sites, :, sites, :]
 
 
-def _spin_trace(blocks: Complex[Array, "sites 2 2"]) -> Complex[Array, "sites 3"]:
+def spin_trace(blocks: Complex[Array, "sites 2 2"]) -> Complex[Array, "sites 3"]:
     """Tr(sigma_a block), (sites, 3)."""
     return jnp.einsum("ast,nts->na", jnp.array(PAULI, blocks.dtype), blocks)

@@ -11,6 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from svjax.model.equations import State
+from svjax.model.local_observables import (
+    bond_energy_currents,
+    local_torques,
+    site_inflow,
+    site_spin_inflow,
+    spin_transfer_torques,
+)
 from svjax.model.observables import (
     bond_currents,
     bond_spin_currents,
@@ -38,6 +45,11 @@ OBSERVABLES: dict[str, Callable[[SpinValve, State], Any]] = {
     "interface_spin_current": lambda valve, state: interface_currents(valve, state)[1],
     "bond_current": bond_currents,
     "bond_spin_current": bond_spin_currents,
+    "bond_energy_current": bond_energy_currents,
+    "site_inflow": site_inflow,
+    "site_spin_inflow": site_spin_inflow,
+    "local_torque": local_torques,
+    "spin_transfer_torque": spin_transfer_torques,
     "spins": lambda valve, state: state.spins,
     "spin_density": spin_density,
     "site_charge": site_charge,

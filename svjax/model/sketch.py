@@ -9,9 +9,11 @@ LAYERS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 
 
 def places(lattice: Lattice) -> np.ndarray:
-    """(N, 2) where each site is drawn: its position, or its monolayer and its place in that."""
+    """(N, 2) where each site is drawn: its position, seen from aslant if z matters, or its monolayer and its place in
+    that."""
     if lattice.positions:
-        return np.array(lattice.positions)[:, :2]
+        x, y, z = np.array(lattice.positions).T
+        return np.stack([x + 0.37 * (z - z[0]), y + 0.29 * (z - z[0])], 1)
     at = np.zeros((lattice.n_sites, 2))
     for number, sites in enumerate(lattice.monolayers):
         at[list(sites)] = [(number, place - (len(sites) - 1) / 2) for place in range(len(sites))]

@@ -1,6 +1,15 @@
 """Pictures, one function each: data in, axes out; on the axes given, or on the current ones of pyplot."""
 
 from svjax.plot.figures import (
+    currents as currents,
+    curve_pictures as curve_pictures,
+    magnetization as magnetization,
+    run_pictures as run_pictures,
+    steady_curve as steady_curve,
+    switching as switching,
+)
+from svjax.plot.maps import configuration as configuration, map as map, map_values as map_values
+from svjax.plot.style import (
     CHARGE as CHARGE,
     COLOURS as COLOURS,
     COMPONENTS as COMPONENTS,
@@ -10,12 +19,5 @@ from svjax.plot.figures import (
     STYLE as STYLE,
     TIME as TIME,
     VOLTAGE as VOLTAGE,
-    configuration as configuration,
-    currents as currents,
-    curve_pictures as curve_pictures,
-    magnetization as magnetization,
-    run_pictures as run_pictures,
     save as save,
-    steady_curve as steady_curve,
-    switching as switching,
 )

@@ -4,57 +4,30 @@ As everywhere in matplotlib they appear on the axes that are given, and otherwis
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from svjax.dynamics.evolve import Trajectory
-from svjax.engine.arrays import Numbers
 from svjax.model.equations import State
-from svjax.model.sketch import places
 from svjax.model.valve import SpinValve
-
-COLOURS = {
-    "black": "#000000",
-    "vermillion": "#D55E00",
-    "blue": "#0072B2",
-    "green": "#009E73",
-    "purple": "#CC79A7",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-}
-"""Colours of Okabe & Ito, which all kinds of colour vision tell apart."""
-COMPONENTS = {"x": COLOURS["vermillion"], "y": COLOURS["blue"], "z": COLOURS["black"]}
-CHARGE = COLOURS["green"]
-RELAXATION = "#FFF3C4"
-TIME = r"time $t$ ($\hbar/\gamma$)"
-RELAXATION_TIME = r"relaxation time $t_R$ ($\hbar/\gamma$)"
-VOLTAGE = r"voltage $V$ ($\gamma/e$)"
-ENERGY = r"energy $\varepsilon$ ($\gamma$)"
-SIZE = (5.2, 3.2)
-STYLE = {
-    "figure.figsize": SIZE,
-    "figure.constrained_layout.use": True,
-    "axes.prop_cycle": cycler(color=COLOURS.values()),
-    "axes.grid": False,
-    "font.size": 9,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "pdf.fonttype": 42,
-}
-"""The look for figures of your own: ``plt.rcParams.update(sv.plot.STYLE)``; in a PDF text stays text."""
+from svjax.plot.maps import configuration
+from svjax.plot.style import (
+    CHARGE,
+    COLOURS,
+    COMPONENTS,
+    RELAXATION,
+    RELAXATION_TIME,
+    SIZE,
+    TIME,
+    VOLTAGE,
+    axes,
+    own_figure,
+    save,
+)
 
 
 def magnetization(run: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
@@ -62,7 +35,7 @@ def magnetization(run: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) ->
 
     Arguments: run, the dataset of `open_run`; layer, 1 being the free one; ax, where to draw (the current axes).
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     data = run["magnetization"].sel(layer=layer)
     t = run["time"].values
     for name, colour in COMPONENTS.items():
@@ -90,7 +63,7 @@ def currents(run: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     less its equilibrium spin current, whose y component J_F^y(0) is the only one that does not vanish. Arguments: as
     in `magnetization`.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     after = run.isel(time=np.flatnonzero(run["stage"].values == 2))
     if after.sizes["time"] == 0:
         raise ValueError("Argument `run` must reach stage 2, but stopped before.")
@@ -122,8 +95,8 @@ def steady_curve(curve: xr.Dataset, *, figure: Figure | None = None) -> tuple[Ax
     relaxation time is that of the slowest precession, Fig. 8. Arguments: the dataset of `curve.steady_curve`; figure,
     an empty one to draw on (a new one of pyplot if None).
     """
-    panels = _figure(figure, (7.2, 5.0)).subplots(2, 2, sharex=True)
-    first, second, third, fourth = (_axes(ax) for ax in panels.ravel())
+    panels = own_figure(figure, (7.2, 5.0)).subplots(2, 2, sharex=True)
+    first, second, third, fourth = (axes(ax) for ax in panels.ravel())
     v, layer = curve["voltage"].values, curve.isel(layer=1)
     for name, colour in COMPONENTS.items():
         first.plot(v, layer["magnetization"].sel(component=name), color=colour, lw=1.2, label=rf"$M^{name}$")
@@ -164,42 +137,13 @@ def curve_pictures(folder: Path, curve: xr.Dataset) -> None:
         save(first, folder / f"steady.{kind}")
 
 
-def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -> Axes:
-    """The sites of a valve, where they are, with its spins as arrows (S^x, S^z): the paper's Fig. 1.
-
-    Layers are coloured in the order of the valve, other sites are open circles, contacts of the leads are shaded.
-    Arguments: valve; spins (N_S, 3); ax as in `magnetization`.
-    """
-    ax = _axes(ax)
-    lattice, colours = valve.lattice, list(COLOURS.values())
-    at = places(lattice)
-    for i, j in lattice.bonds:
-        ax.plot(*at[[i, j]].T, color="0.85", lw=0.8, zorder=0)
-    for sites in lattice.contacts:
-        ax.plot(*at[list(sites)].T, "s", color="0.75", ms=11, zorder=0.5)
-    ax.plot(*at.T, "o", color="0.6", mfc="white", ms=4)
-    own, spins = at[list(lattice.spin_sites)], np.asarray(spins)
-    for layer in range(len(lattice.layers)):
-        chosen, colour = lattice.spin_layers == layer, colours[1 + layer % (len(colours) - 1)]
-        ax.plot(*own[chosen].T, "o", color=colour, ms=4)
-        x, y, u, v = *own[chosen].T, *spins[chosen][:, [0, 2]].T
-        quiver = ax.quiver(
-            x, y, u, v, color=colour, angles="xy", scale_units="xy", scale=1.25, width=0.006, pivot="mid"
-        )
-        quiver.set_zorder(3)
-    ax.set_aspect("equal")
-    ax.margins(0.08, 0.2)
-    ax.set_axis_off()
-    return ax
-
-
 def switching(valve: SpinValve, run: Trajectory, before: State, *, figure: Figure | None = None) -> tuple[Axes, ...]:
     """A run in three panels: the spins before and after it above the magnetisation of the last layer in between.
 
     Arguments: the valve; its run, from `evolve`; the state that the run started from; figure as in
     `steady_curve`.
     """
-    panels = _figure(figure, (7.2, 3.9)).subplot_mosaic([["first", "last"], ["run", "run"]], height_ratios=(1, 1.6))
+    panels = own_figure(figure, (7.2, 3.9)).subplot_mosaic([["first", "last"], ["run", "run"]], height_ratios=(1, 1.6))
     first, last, below = (_axes(panels[name]) for name in ("first", "last", "run"))
     configuration(valve, before.spins, ax=first).set_title("$t = 0$", fontsize=9)
     configuration(valve, run.state.spins, ax=last).set_title(f"$t = {run.t[-1]:g}$", fontsize=9)
@@ -210,27 +154,6 @@ def switching(valve: SpinValve, run: Trajectory, before: State, *, figure: Figur
     return first, last, below
 
 
-def save(ax: Axes, path: str | os.PathLike) -> None:
-    """Write the figure of ``ax`` to a file, the whole one if it has subfigures; its ending chooses the format."""
-    if not isinstance(ax, Axes):
-        raise ValueError(f"Argument `ax` must be the axes of a picture, but is of type {type(ax).__name__}.")
-    figure = ax.figure.figure
-    assert isinstance(figure, Figure)
-    figure.savefig(path, dpi=200)
-
-
 def _legend(ax: Axes) -> None:
     """Three columns above the axes, where no curve can run into them."""
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9, handlelength=2.2)
-
-
-def _axes(ax: Axes | None) -> Axes:
-    """Given axes, or the current ones, in the house's size where there is no figure yet."""
-    if ax is None:
-        ax = plt.gca() if plt.get_fignums() else _figure(None, SIZE).subplots()
-    ax.tick_params(direction="in", which="both", top=True, right=True)
-    return ax
-
-
-def _figure(figure: Figure | None, size: tuple[float, float]) -> Figure:
-    return plt.figure(figsize=size, layout="constrained") if figure is None else figure

@@ -21,7 +21,7 @@ from svjax.electrons.stationary import stationary, stationary_state
 from svjax.model.bias import Bias
 from svjax.model.equations import State, spins_derivative
 from svjax.model.levels import constant_levels
-from svjax.model.observe import Observables, default_observables
+from svjax.model.observe import Observables
 from svjax.model.parameters import set_parameters
 from svjax.model.valve import SpinValve, aligned_spins
 from svjax.simulations.loop import Quench
@@ -158,7 +158,7 @@ def steady_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> 
     """What ``task`` wants of one point, for traced parameters, and whether it was found."""
     state = steady_state(valve, bias, allow_unstable=True)
     residual, good = _is_steady(valve, bias, state, task.allow_unstable)
-    found = default_observables(valve, state) | {"residual": residual}
+    found = task.observables(valve)(valve, state) | {"residual": residual}
     if isinstance(task, ModesTask) and len(state.spins):
         problem = linearization(valve, state, constant_levels(valve, bias))
         roots, chosen, wrong = chosen_roots(problem, task.count, task.order, find_roots)

@@ -11,7 +11,6 @@ from svjax.electrons.stationary import stationary
 from svjax.model.bias import Bias
 from svjax.model.equations import State
 from svjax.model.levels import constant_levels
-from svjax.model.observe import default_observables
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.simulations.batch import largest_torque
 from svjax.simulations.tasks import ModesTask, RunTask, SteadyTask, Task
@@ -47,7 +46,7 @@ def careful_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) ->
     Raises ValueError or RuntimeError where there is no steady state.
     """
     state, missing = steady_state(valve, bias, allow_unstable=task.allow_unstable), ""
-    found = default_observables(valve, state) | {"residual": largest_torque(valve, state)}
+    found = task.observables(valve)(valve, state) | {"residual": largest_torque(valve, state)}
     if isinstance(task, ModesTask):
         modes, missing = found_modes(valve, state, bias, count=task.count, order=task.order)
         found["rates"] = modes.rates

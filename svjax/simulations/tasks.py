@@ -40,9 +40,7 @@ class RunTask:
         check_method(self.method)
         if self.every != int(self.every) or self.every < 1:
             raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {self.save_every}.")
-        if self.observe is not None:
-            object.__setattr__(self, "observe", as_names(self.observe))
-            Observables(self.observe)
+        _check_names(self)
         if self.start not in ("equilibrium", "aligned"):
             raise ValueError(f"Argument `start` must be 'equilibrium' or 'aligned', but is {self.start!r}.")
         if self.relax and self.start == "equilibrium":
@@ -63,17 +61,26 @@ class RunTask:
 
     def observables(self, valve: SpinValve) -> Observables:
         """What is saved of a run of ``valve``."""
-        return Observables(default_names(valve) if self.observe is None else self.observe)
+        return _observables(self, valve)
 
 
 @dataclass(frozen=True)
 class SteadyTask:
-    """The torque-free steady state of every point, from aligned spins, with its magnetisations and currents.
+    """The torque-free steady state of every point, from aligned spins, with its magnetisations and currents, or what
+    ``observe`` names.
 
     ``allow_unstable`` as in `steady_state`.
     """
 
     allow_unstable: bool = False
+    observe: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        _check_names(self)
+
+    def observables(self, valve: SpinValve) -> Observables:
+        """What is saved of each state."""
+        return _observables(self, valve)
 
 
 @dataclass(frozen=True)
@@ -84,16 +91,33 @@ class ModesTask:
     count: int = 4
     order: str = "frequency"
     allow_unstable: bool = False
+    observe: tuple[str, ...] | None = None
 
     def __post_init__(self):
+        _check_names(self)
         if self.count != int(self.count) or self.count < 1:
             raise ValueError(f"Argument `count` must be a whole number of at least 1, but is {self.count}.")
         if self.order not in ("frequency", "decay"):
             raise ValueError(f"Argument `order` must be 'frequency' or 'decay', but is {self.order!r}.")
 
+    def observables(self, valve: SpinValve) -> Observables:
+        """What is saved of each state, beside the rates."""
+        return _observables(self, valve)
+
 
 Task = RunTask | SteadyTask | ModesTask
 TASKS: dict[str, type[Task]] = {"run": RunTask, "steady": SteadyTask, "modes": ModesTask}
+
+
+def _check_names(task: Task) -> None:
+    """Make the names of a new task a tuple, and look them up."""
+    if task.observe is not None:
+        object.__setattr__(task, "observe", as_names(task.observe))
+        Observables(task.observe)
+
+
+def _observables(task: Task, valve: SpinValve) -> Observables:
+    return Observables(default_names(valve) if task.observe is None else task.observe)
 
 
 def task_to_record(task: Task) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""Pictures on the sites and bonds of a valve: its spins, and maps of currents, torques and densities."""
+
+from __future__ import annotations
+
+import json
+
+import jax
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from svjax.dynamics.evolve import Trajectory
+from svjax.engine.arrays import Numbers, real_array
+from svjax.model.equations import State
+from svjax.model.lattice import Lattice
+from svjax.model.observe import Observables
+from svjax.model.sketch import places
+from svjax.model.valve import SpinValve
+from svjax.plot.style import COLOURS, axes
+from svjax.simulations.dataset import UNITS
+from svjax.simulations.loop import Run
+from svjax.storage.records import valve_from_record
+
+Result = xr.Dataset | Run | Trajectory | State
+
+
+def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -> Axes:
+    """The sites of a valve, where they are, with its spins as arrows (S^x, S^z): the paper's Fig. 1.
+
+    Layers are coloured in the order of the valve, other sites are open circles, contacts of the leads are shaded.
+    Arguments: valve; spins (N_S, 3); ax as in `magnetization`.
+    """
+    ax = axes(ax)
+    lattice, colours = valve.lattice, list(COLOURS.values())
+    at = _draw_lattice(ax, lattice)
+    own, spins = at[list(lattice.spin_sites)], np.asarray(spins)
+    for layer in range(len(lattice.layers)):
+        chosen, colour = lattice.spin_layers == layer, colours[1 + layer % (len(colours) - 1)]
+        ax.plot(*own[chosen].T, "o", color=colour, ms=4)
+        x, y, u, v = *own[chosen].T, *spins[chosen][:, [0, 2]].T
+        quiver = ax.quiver(
+            x, y, u, v, color=colour, angles="xy", scale_units="xy", scale=1.25, width=0.006, pivot="mid"
+        )
+        quiver.set_zorder(3)
+    return ax
+
+
+def map(
+    result: Result,
+    what: str,
+    *,
+    valve: SpinValve | None = None,
+    component: str = "z",
+    row: int = -1,
+    ax: Axes | None = None,
+) -> Axes:
+    """An observable on the lattice: arrows on bonds, colours on sites and spins, a number beside each scale.
+
+    **Arguments:**
+
+    - `result`: a run as `three_stage` or `open` gives it, one point of a sweep, a `Trajectory` or a `State`.
+    - `what`: the name of an observable of bonds, sites or spins, such as "bond_current", "site_charge" or
+      "local_torque". Of states it is computed, of what holds rows it must be among them or is that of the last state.
+    - `valve`: of a trajectory or a state, which do not know theirs.
+    - `component`: of a vector, "x", "y" or "z".
+    - `row`: which of the saved rows.
+    - `ax`: where to draw (the current axes).
+    """
+    dims, units, meaning = UNITS.get(what, ((), "", ""))
+    if not dims or dims[0] not in PLACES:
+        of_places = ", ".join(name for name, (dims, *_) in UNITS.items() if dims and dims[0] in PLACES)
+        raise ValueError(f"Argument `what` must name an observable of bonds, sites or spins, but is {what!r}, not one "
+                         f"of {of_places}.")  # fmt: skip
+    if len(dims) == 2 and component not in tuple("xyz"):
+        raise ValueError(f"Argument `component` must be 'x', 'y' or 'z', but is {component!r}.")
+    valve, values = _found(result, what, valve, row)
+    if len(dims) == 2:
+        values, meaning = values[:, "xyz".index(component)], f"{meaning}, {component}"
+    return map_values(valve, values, dims[0], label=f"{meaning} ({units})", ax=ax)
+
+
+def map_values(
+    valve: SpinValve, values: Numbers, place: str = "site", *, label: str = "", ax: Axes | None = None
+) -> Axes:
+    """As `map`, for numbers of your own, one per "site", "bond" or "spin": a difference of two states (accumulation),
+    or ``local_density_of_states(...).sum(-1)`` at one energy. Along a bond (i, j) they are positive from i to j."""
+    if place not in PLACES:
+        raise ValueError(f"Argument `place` must be one of {', '.join(PLACES)}, but is {place!r}.")
+    ax, values = axes(ax), np.asarray(real_array(values, "values"), float)
+    count = valve.lattice.sizes[PLACES[place]]
+    if values.shape != (count,):
+        raise ValueError(f"Argument `values` must hold {count} numbers, one per {place}, but has shape {values.shape}.")
+    if not np.all(np.isfinite(values)):
+        raise ValueError("Argument `values` must be finite, but is not.")
+    at = _draw_lattice(ax, valve.lattice)
+    if place == "bond":
+        _draw_arrows(ax, at, valve.lattice, values, label)
+    else:
+        _draw_colours(ax, at if place == "site" else at[valve.lattice.spin_sites], values, label)
+    return ax
+
+
+PLACES = {"bond": "bonds", "site": "sites", "spin": "spins"}
+
+
+def _found(result: Result, what: str, valve: SpinValve | None, row: int) -> tuple[SpinValve, np.ndarray]:
+    """The valve and the values of an observable."""
+    if isinstance(result, xr.Dataset):
+        valve = valve_from_record(json.loads(result.attrs["valve"]))
+        if what not in result:
+            raise ValueError(f"Argument `what` must be among what was observed, but {what!r} is not in {list(result)}.")
+        part = result[what].isel(time=row) if "time" in result[what].dims else result[what]
+        if part.ndim > len(UNITS[what][0]):
+            raise ValueError(
+                f"Argument `result` must be one point of a sweep, but has {part.dims[0]!r}: choose with .sel."
+            )
+        return valve, part.values
+    if isinstance(result, Run):
+        valve = result.plan.valve
+    if valve is None:
+        raise ValueError("Argument `valve` must be given with a trajectory or a state.")
+    rows = {} if isinstance(result, State) else result.observables
+    if what in rows:
+        return valve, np.asarray(rows[what][row])
+    state = result if isinstance(result, State) else result.state
+    return valve, np.asarray(jax.jit(Observables((what,)))(valve, state)[what])
+
+
+def _draw_lattice(ax: Axes, lattice: Lattice) -> np.ndarray:
+    """Bonds, contacts and sites in grey; returns where the sites are."""
+    at = places(lattice)
+    ax.add_collection(LineCollection(list(at[lattice.bond_array]), colors="0.85", linewidths=0.8, zorder=0))
+    for sites in lattice.contacts:
+        ax.plot(*at[list(sites)].T, "s", color="0.75", ms=11, zorder=0.5)
+    ax.plot(*at.T, "o", color="0.6", mfc="white", ms=4)
+    ax.set_aspect("equal")
+    ax.margins(0.08, 0.2)
+    ax.set_axis_off()
+    return at
+
+
+def _draw_arrows(ax: Axes, at: np.ndarray, lattice: Lattice, values: np.ndarray, label: str) -> None:
+    """An arrow in the middle of each bond, as long as the bond for the largest number, with a key below."""
+    first, second = at[lattice.bond_array].swapaxes(0, 1)
+    length = np.linalg.norm(second - first, axis=1)
+    most, usual = np.abs(values).max(initial=0.0), np.median(length)
+    along = (second - first) / length[:, None] * usual * (values / (most or 1.0))[:, None]
+    style = dict(angles="xy", scale_units="xy", scale=1.1, width=0.007, headwidth=4, headlength=4.5, headaxislength=4.0)
+    arrows = ax.quiver(*((first + second) / 2).T, *along.T, color=COLOURS["green"], pivot="mid", zorder=3, **style)
+    ax.quiverkey(arrows, 0.5, -0.04, usual, f"{most:.3g}: {label}", labelpos="S", coordinates="axes")
+
+
+def _draw_colours(ax: Axes, at: np.ndarray, values: np.ndarray, label: str) -> None:
+    """A disc on each site, blue below and red above zero, or on one scale where all have the same sign."""
+    most = np.abs(values).max(initial=0.0) or 1.0
+    signed = values.min(initial=0.0) < 0 < values.max(initial=0.0) or not np.any(values)
+    scale = dict(cmap="RdBu_r", vmin=-most, vmax=most) if signed else dict(cmap="viridis")
+    discs = ax.scatter(*at.T, c=values, s=60, edgecolors="0.3", linewidths=0.5, zorder=3, **scale)
+    ax.figure.colorbar(discs, ax=ax, label=label, location="bottom", shrink=0.7, pad=0.04)
