@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
 
 from svjax.dynamics.evolve import Trajectory
 from svjax.engine.arrays import Numbers, real_array
@@ -77,7 +78,7 @@ def map(
     valve, values = _found(result, what, valve, row)
     if len(dims) == 2:
         values, meaning = values[:, "xyz".index(component)], f"{meaning}, {component}"
-    return map_values(valve, values, dims[0], label=f"{meaning} ({units})", ax=ax)
+    return map_values(valve, values, dims[0], label=f"{meaning} ({units})" if units != "1" else meaning, ax=ax)
 
 
 def map_values(
@@ -141,13 +142,16 @@ def _draw_lattice(ax: Axes, lattice: Lattice) -> np.ndarray:
 
 
 def _draw_arrows(ax: Axes, at: np.ndarray, lattice: Lattice, values: np.ndarray, label: str) -> None:
-    """An arrow in the middle of each bond, as long as the bond for the largest number, with a key below."""
+    """An arrow in the middle of each bond, as long as the bond for the largest number, with a key below; none where
+    less than half a percent of that flows."""
     first, second = at[lattice.bond_array].swapaxes(0, 1)
     length = np.linalg.norm(second - first, axis=1)
     most, usual = np.abs(values).max(initial=0.0), np.median(length)
     along = (second - first) / length[:, None] * usual * (values / (most or 1.0))[:, None]
+    shown = np.abs(values) > 0.005 * most
     style = dict(angles="xy", scale_units="xy", scale=1.1, width=0.007, headwidth=4, headlength=4.5, headaxislength=4.0)
-    arrows = ax.quiver(*((first + second) / 2).T, *along.T, color=COLOURS["green"], pivot="mid", zorder=3, **style)
+    middle = (first + second) / 2
+    arrows = ax.quiver(*middle[shown].T, *along[shown].T, color=COLOURS["green"], pivot="mid", zorder=3, **style)
     ax.quiverkey(arrows, 0.5, -0.04, usual, f"{most:.3g}: {label}", labelpos="S", coordinates="axes")
 
 
@@ -157,4 +161,5 @@ def _draw_colours(ax: Axes, at: np.ndarray, values: np.ndarray, label: str) -> N
     signed = values.min(initial=0.0) < 0 < values.max(initial=0.0) or not np.any(values)
     scale = dict(cmap="RdBu_r", vmin=-most, vmax=most) if signed else dict(cmap="viridis")
     discs = ax.scatter(*at.T, c=values, s=60, edgecolors="0.3", linewidths=0.5, zorder=3, **scale)
-    ax.figure.colorbar(discs, ax=ax, label=label, location="bottom", shrink=0.7, pad=0.04)
+    ticks = MaxNLocator(5)
+    ax.figure.colorbar(discs, ax=ax, label=label, location="bottom", shrink=0.7, pad=0.04, ticks=ticks)
