@@ -144,7 +144,7 @@ def switching(valve: SpinValve, run: Trajectory, before: State, *, figure: Figur
     `steady_curve`.
     """
     panels = own_figure(figure, (7.2, 3.9)).subplot_mosaic([["first", "last"], ["run", "run"]], height_ratios=(1, 1.6))
-    first, last, below = (_axes(panels[name]) for name in ("first", "last", "run"))
+    first, last, below = (axes(panels[name]) for name in ("first", "last", "run"))
     configuration(valve, before.spins, ax=first).set_title("$t = 0$", fontsize=9)
     configuration(valve, run.state.spins, ax=last).set_title(f"$t = {run.t[-1]:g}$", fontsize=9)
     for k, (name, colour) in enumerate(COMPONENTS.items()):

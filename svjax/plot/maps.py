@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -149,7 +150,9 @@ def _draw_arrows(ax: Axes, at: np.ndarray, lattice: Lattice, values: np.ndarray,
     most, usual = np.abs(values).max(initial=0.0), np.median(length)
     along = (second - first) / length[:, None] * usual * (values / (most or 1.0))[:, None]
     shown = np.abs(values) > 0.005 * most
-    style = dict(angles="xy", scale_units="xy", scale=1.1, width=0.007, headwidth=4, headlength=4.5, headaxislength=4.0)
+    style: dict[str, Any] = dict(
+        angles="xy", scale_units="xy", scale=1.1, width=0.007, headwidth=4, headlength=4.5, headaxislength=4.0
+    )
     middle = (first + second) / 2
     arrows = ax.quiver(*middle[shown].T, *along[shown].T, color=COLOURS["green"], pivot="mid", zorder=3, **style)
     ax.quiverkey(arrows, 0.5, -0.04, usual, f"{most:.3g}: {label}", labelpos="S", coordinates="axes")
