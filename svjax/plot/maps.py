@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from svjax.dynamics.evolve import Trajectory
@@ -132,7 +131,8 @@ def _found(result: Result, what: str, valve: SpinValve | None, row: int) -> tupl
 def _draw_lattice(ax: Axes, lattice: Lattice) -> np.ndarray:
     """Bonds, contacts and sites in grey; returns where the sites are."""
     at = places(lattice)
-    ax.add_collection(LineCollection(list(at[lattice.bond_array]), colors="0.85", linewidths=0.8, zorder=0))
+    for i, j in lattice.bonds:
+        ax.plot(*at[[i, j]].T, color="0.85", lw=0.8, zorder=0)
     for sites in lattice.contacts:
         ax.plot(*at[list(sites)].T, "s", color="0.75", ms=11, zorder=0.5)
     ax.plot(*at.T, "o", color="0.6", mfc="white", ms=4)
