@@ -130,6 +130,7 @@ from svjax.model.poles import (
     pade_poles as pade_poles,
     poles_for as poles_for,
 )
+from svjax.model.reach import PolesWarning as PolesWarning, suggest_poles as suggest_poles
 from svjax.model.units import Units as Units
 from svjax.model.valve import SpinValve as SpinValve, aligned_spins as aligned_spins, disorder as disorder
 from svjax.simulations.convergence import (

@@ -13,7 +13,7 @@ ROOMS = {
     " devices clock",
     "model": "units poles lattice sketch geometries bond_lists quantities bands bias builder valve importers"
     " lattice_file spins leads hamiltonian extended parameters drives noise equations observables"
-    " local_observables observe levels",
+    " local_observables observe levels reach",
     "electrons": "fermi stationary response landauer energy_integral current_noise heat spectrum",
     "dynamics": "step_size evolve eigenproblem torques stability steady_state branches modes relaxation_fit",
     "macrospin": "model precession_fit exchange",

@@ -59,6 +59,7 @@ MADE = {
     "Oscillating": lambda: sv.Oscillating((0.0, 0.0), (0.1, 0.0), 0.3),
     "PeierlsPulse": lambda: sv.PeierlsPulse((0.1, 0.0, 0.0), width=2.0, omega=1.0),
     "Poles": lambda: VALVE.poles,
+    "PolesWarning": lambda: sv.PolesWarning("The poles leave much."),
     "Progress": lambda: sv.Progress(1, 2.0, 3, 4, 5.0, 6.0),
     "Pulse": lambda: sv.Pulse((0.0, 0.0), (0.1, 0.0), 5.0, 2.0),
     "Ramp": lambda: sv.Ramp("j_sd", (0.0, 1.0), (1.0, 2.0)),

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -62,19 +63,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"svjax {version('svjax')}")
         return 0
     try:
-        options = _parse(arguments)
-        if isinstance(options, ShapeOptions) and options.config is not None:
-            kind, name = type(options), f"svjax {arguments[0]}"
-            words = toml_arguments(options.config, kind, name)
-            default = tyro.cli(kind, args=words, prog=f"{name} {options.config}")
-            options = tyro.cli(kind, args=arguments[1:], default=default, prog=name)
-        return _do(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _Told()
+            return _told_what_to_do(arguments)
     except (ValueError, TypeError, RuntimeError, MemoryError, OverflowError, KeyError, OSError) as error:
         print(f"svjax: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("svjax: interrupted before anything was saved.", file=sys.stderr)
         return INTERRUPTED
+
+
+class _Told:
+    """Shows every warning in one line, once."""
+
+    def __init__(self):
+        self.before: set[str] = set()
+
+    def __call__(self, message, *_args, **_more) -> None:
+        if str(message) not in self.before:
+            print(f"svjax: {message}", file=sys.stderr)
+        self.before.add(str(message))
+
+
+def _told_what_to_do(arguments: list[str]) -> int:
+    """Read options and their TOML file, and do what they say."""
+    options = _parse(arguments)
+    if isinstance(options, ShapeOptions) and options.config is not None:
+        kind, name = type(options), f"svjax {arguments[0]}"
+        words = toml_arguments(options.config, kind, name)
+        default = tyro.cli(kind, args=words, prog=f"{name} {options.config}")
+        options = tyro.cli(kind, args=arguments[1:], default=default, prog=name)
+    return _do(options)
 
 
 def _parse(arguments: list[str]) -> Options:

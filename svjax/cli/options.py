@@ -14,9 +14,11 @@ from svjax.storage.plain import tidy_path
 
 if TYPE_CHECKING:
     from svjax.model.bias import VoltageDrop
+    from svjax.model.poles import Poles
     from svjax.model.valve import SpinValve
 
 Vector = tuple[float, float, float]
+Count = int | Literal["auto"]
 MOST_VALUES = 10**6
 """Of one range: a sweep has its time and disk checked once it is known, a list of numbers before it is made."""
 
@@ -40,8 +42,8 @@ class ShapeOptions:
     """Columns of plain metal between each lead and its layer [sites]."""
     easy_axes: tuple[Vector, ...] = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
     """Easy axes of the pinned and the free layer, x y z each [directions]."""
-    poles: int = 30
-    """Poles of the Fermi function, N_P [number]."""
+    poles: Count = 30
+    """Poles of the Fermi function, N_P [number]; auto chooses optimized ones for temperature, levels and voltage."""
     pole_kind: Literal["pade", "matsubara", "optimized"] = "pade"
     """Kind of the poles; 8 optimized ones are as good as 50 of Pade, with --method etd."""
 
@@ -69,13 +71,13 @@ class ValveOptions(ShapeOptions):
 
     def valve(self) -> "SpinValve":
         """The valve of these options."""
-        from svjax.model import geometries, poles, valve
+        import equinox as eqx
+        import jax.numpy as jnp
+
+        from svjax.model import geometries, reach, valve
 
         shape = self.length, self.width, self.pinned, self.free
         geometries.square(*shape, buffer=self.buffer)
-        if self.poles < 1:
-            raise ValueError(f"Argument `poles` must be at least 1, but is {self.poles}.")
-        kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}
         physics = {name: getattr(self, name) for name in ("j_sd", "j_ex", "field", "mu_bar", "hopping")}
         layers = (self.pinned > 0) + (self.free > 0)
         for name, count in {"anisotropy": layers, "easy_axes": layers, "lead_coupling": 2, "temperature": 2}.items():
@@ -83,7 +85,27 @@ class ValveOptions(ShapeOptions):
             if len(value) not in (1, count):
                 raise ValueError(f"Argument `{name}` must be one value or {count} of them, but has {len(value)}.")
             physics[name] = value[0] if len(value) == 1 else value
-        return valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=kinds[self.pole_kind](self.poles))
+        built = valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=self._expansion())
+        if self.poles == "auto" and self.drops():
+            levels = [jnp.zeros(2), *(drop(0.0) for drop in self.drops())]
+            chosen = reach.poles_reaching((built, mu) for mu in levels)
+            built = eqx.tree_at(lambda v: v.poles, built, chosen)
+        return built
+
+    def drops(self) -> "list[VoltageDrop]":
+        """The voltage drops between which those of these options lie."""
+        return []
+
+    def _expansion(self) -> "Poles | str":
+        from svjax.model import poles
+
+        kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}
+        if self.poles == "auto":
+            return "auto"
+        try:
+            return kinds[self.pole_kind](self.poles)
+        except ValueError as error:
+            raise ValueError(str(error).replace("`n`", "`poles`")) from None
 
 
 @dataclass(frozen=True)
@@ -125,7 +147,10 @@ class RunOptions(ValveOptions):
 
         if not math.isfinite(self.voltage):
             raise ValueError(f"Argument `voltage` must be finite, but is {self.voltage}.")
-        return bias.symmetric(self.voltage) if self.drop == "symmetric" else bias.asymmetric(self.voltage)
+        return getattr(bias, self.drop)(self.voltage)
+
+    def drops(self) -> "list[VoltageDrop]":
+        return [self.bias()]
 
     def folder(self) -> Path:
         """Where the run goes: `out`, or a name made of the main parameters that is still free."""
@@ -141,8 +166,8 @@ class SteadyOptions(ValveOptions):
     Magnetisations, currents, torques and relaxation times, without any run. Units and TOML file as for `svjax run`.
     """
 
-    poles: int = 10
-    """Poles of the Fermi function, N_P [number]."""
+    poles: Count = 10
+    """Poles of the Fermi function, N_P [number]; auto chooses optimized ones for temperature, levels and voltage."""
     pole_kind: Literal["pade", "matsubara", "optimized"] = "optimized"
     """Kind of the poles."""
     voltage: str = "0:8:33"
@@ -159,6 +184,11 @@ class SteadyOptions(ValveOptions):
     def voltages(self) -> list[float]:
         """The voltages of these options."""
         return numbers("voltage", self.voltage)
+
+    def drops(self) -> "list[VoltageDrop]":
+        from svjax.model import bias
+
+        return [getattr(bias, self.drop)(end(self.voltages())) for end in (min, max)]
 
     def folder(self) -> Path:
         """Where the curve goes: `out`, or a name made of the main parameters that is still free."""
@@ -213,7 +243,7 @@ def toml_arguments(path: Path, options: type[ShapeOptions], command: str) -> lis
             arguments.append(option if value else f"--no-{option[2:]}")
         elif types[name] is bool:
             raise ValueError(f"Key `{key}` of {path} must be true or false, but is {value!r}.")
-        elif isinstance(value, list) and types[name] in (int, float, Path):
+        elif isinstance(value, list) and types[name] in (int, float, Path, Count):
             raise ValueError(f"Key `{key}` of {path} must be one value, but is the list {value}.")
         else:
             words = _words(key, value)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from svjax.cli.options import ShapeOptions, ValveOptions, free_name, numbers
+from svjax.cli.options import Count, ShapeOptions, ValveOptions, free_name, numbers
 
 if TYPE_CHECKING:
     from svjax.model.bias import VoltageDrop
@@ -24,8 +24,8 @@ class SweepOptions(ShapeOptions):
     that starts below zero needs an equals sign (--voltage=-1:1:5). Every option is also a key of the TOML file.
     """
 
-    poles: int = 8
-    """Poles of the Fermi function, N_P [number]."""
+    poles: Count = 8
+    """Poles of the Fermi function, N_P [number]; auto chooses optimized ones for temperatures, levels and voltages."""
     pole_kind: Literal["pade", "matsubara", "optimized"] = "optimized"
     """Kind of the poles."""
 
@@ -90,17 +90,29 @@ class SweepOptions(ShapeOptions):
 
     def valve(self) -> "SpinValve":
         """The valve of these options, with the first number of every range."""
+        import equinox as eqx
+        import jax.numpy as jnp
+
+        from svjax.model import reach
+        from svjax.simulations import parameter_grid, sweep
+
         given = {option.name: getattr(self, option.name) for option in fields(ShapeOptions)}
         given |= {name: numbers(name, getattr(self, name))[0] for name in SCALARS if name != "voltage"}
         given |= {name: tuple(numbers(name, text)[0] for text in getattr(self, name)) for name in LISTS}
-        return ValveOptions(**given).valve()
+        built = ValveOptions(**given).valve()
+        if self.poles == "auto":
+            grid = parameter_grid.make_grid(built, self.bias(), self.grid(), self.zipped)
+            rest = [(built, jnp.zeros(2))]
+            chosen = reach.poles_reaching([*rest, *sweep.corners(built, self.bias(), grid)])
+            built = eqx.tree_at(lambda v: v.poles, built, chosen)
+        return built
 
     def bias(self) -> "VoltageDrop":
         """The voltage drop of these options, with the first voltage."""
         from svjax.model import bias
 
         voltage = numbers("voltage", self.voltage)[0]
-        return bias.symmetric(voltage) if self.drop == "symmetric" else bias.asymmetric(voltage)
+        return getattr(bias, self.drop)(voltage)
 
     def grid(self) -> dict[str, list[float]]:
         """The options that are ranges: parameters and their values."""

@@ -25,6 +25,7 @@ from svjax.model.extended import extended
 from svjax.model.leads import decay_rates
 from svjax.model.noise import renormalized, with_noise
 from svjax.model.observe import Observe, as_observe
+from svjax.model.reach import check_poles
 from svjax.model.valve import SpinValve, check_spins, prepare
 
 
@@ -104,6 +105,8 @@ def evolve(
         raise ValueError(f"Argument `save_every` must be at most the {steps} steps of the run, but is {save_every}.")
     check_method(method)
     check_step(valve, bias, dt, start_step * dt, method)
+    if known(start_step) and start_step == 0:
+        check_poles(valve, state.spins, bias(jnp.zeros(())))
     if drive is not None:
         check_drive(valve, drive)
     observe = as_observe(observe)

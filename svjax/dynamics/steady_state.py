@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
-from scipy.special import expit
 
 from svjax.dynamics.eigenproblem import first_growing_mode, linearization
 from svjax.dynamics.torques import (
@@ -24,12 +23,10 @@ from svjax.electrons.stationary import check_unique, stationary, stationary_stat
 from svjax.engine.arrays import PerLead, Spins, known
 from svjax.engine.patience import finished
 from svjax.model.equations import State
-from svjax.model.extended import extended
-from svjax.model.hamiltonian import hamiltonian
 from svjax.model.levels import BiasLike, constant_levels
-from svjax.model.poles import fermi
+from svjax.model.reach import check_poles
 from svjax.model.spins import turn, turn_rate
-from svjax.model.valve import SpinValve, aligned_spins, check_spins, lead_poles, prepare
+from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
 
 STEPS = 60
 """The most steps of Newton's iteration."""
@@ -86,37 +83,15 @@ def steady_state(
     spins = aligned_spins(valve) if spins is None else check_spins(valve, spins)
     if not known(*jax.tree.leaves((valve, mu, spins))):
         return _traced_steady_state(valve, mu, spins)
-    check_reach(valve, spins, mu)
     if not len(spins):
         return stationary(valve, spins, mu)
+    check_poles(valve, spins, mu, refuse=True)
     tell = progress or (lambda message: None)
     point = _search(valve, mu, spins, False, tell)
     if not (point.sound and electrons_hold(valve, point.state, mu)):
         point = _search(valve, mu, spins, True, tell)
     _raise_if_wrong(valve, mu, point, allow_unstable)
     return point.state
-
-
-def check_reach(valve: SpinValve, spins: Spins, mu: PerLead, tolerance: float = 1e-4) -> None:
-    """Raise where a bias makes the poles' error in f on the levels of H worse than ``tolerance`` and 20 times the
-    error without bias. Within reach Pade poles leave steady currents a hundred times more accurate than that."""
-    levels = np.linalg.eigvalsh(_hamiltonian(extended(valve, mu), spins))
-
-    def error(mu):
-        x = (levels - mu[:, None]) / np.asarray(valve.temperature)[:, None]
-        parts = zip(lead_poles(valve), x, strict=True)
-        return max(np.abs(np.asarray(fermi(poles, at)) - expit(-at)).max() for poles, at in parts)
-
-    biased, unbiased = error(np.asarray(mu)), error(np.zeros(len(mu)))
-    if biased > max(tolerance, 20 * unbiased):
-        raise ValueError(
-            f"Argument `bias` must lie within reach of the valve's poles, but at mu = {np.asarray(mu)} they leave an "
-            f"error of {biased:.1e} in the Fermi function ({unbiased:.1e} without bias): use more poles, or "
-            "`optimized_poles`."
-        )
-
-
-_hamiltonian = jax.jit(hamiltonian)
 
 
 def _search(valve: SpinValve, mu: PerLead, spins: Spins, beside: bool, tell: Callable[[str], object]) -> Point:

@@ -14,6 +14,7 @@ from svjax.model.equations import State
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian, hamiltonian
 from svjax.model.leads import broadening, check_mu, leads, sum_over_poles
+from svjax.model.reach import check_poles
 from svjax.model.valve import SpinValve, check_spins, prepare
 
 
@@ -49,6 +50,7 @@ def stationary(
     if temperature is not None:
         raise ValueError("Argument `temperature` must be None for a valve with leads, which have their own.")
     mu = check_mu(valve, mu)
+    check_poles(valve, spins, mu)
     state, unique = stationary_state(valve, spins, mu)
     check_unique(unique)
     return state

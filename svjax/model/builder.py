@@ -52,7 +52,10 @@ def builder(*, omit: tuple[str, ...] = (), **defaults: Any) -> Callable[[Build],
             ]
             built.__signature__ = signature.replace(parameters=[*own, *more], return_annotation="SpinValve")  # type: ignore[attr-defined]
             lines = [f"- `{name}`: {kind.help} [{kind.unit}]." for name, kind in table.items() if name in known]
-            lines += ["- `poles`: expansion of the Fermi function, one or one per lead.", "- `dtype`: precision."]
+            lines += [
+                "- `poles`: expansion of the Fermi function, one or one per lead, or 'auto' (`suggest_poles`).",
+                "- `dtype`: precision.",
+            ]
             built.__doc__ = f"{inspect.getdoc(build)}\n\n**Parameters:**\n\n" + "\n".join(lines)
 
         _unfinished.append(finish)

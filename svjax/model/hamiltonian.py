@@ -127,6 +127,7 @@ def hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:
 
 def hopping_reach(valve: SpinValve) -> float:
     """The largest sum of |H_ij| along a row, j the neighbours of i: no level of the hopping part lies further out."""
-    size = np.linalg.norm(np.asarray(bond_matrices(valve)), 2, axis=(1, 2)) if valve.lattice.bonds else np.zeros(0)
-    ends = valve.lattice.bond_array
+    ends, blocks = valve.lattice.bond_array, bond_blocks(valve)
+    sized = np.full(len(ends), valve.hopping) if blocks is None else np.asarray(blocks)
+    size = np.linalg.norm(sized, 2, axis=(1, 2)) if sized.ndim == 3 and len(ends) else np.abs(sized).reshape(len(ends))
     return float(np.bincount(ends.ravel(), np.repeat(size, 2), valve.lattice.n_sites).max(initial=0.0))

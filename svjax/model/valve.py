@@ -229,6 +229,10 @@ QUANTITIES = quantities(SpinValve)
 finish_builders(QUANTITIES)
 
 
+AUTO: list[Callable[["SpinValve"], Poles]] = []
+"""What chooses the poles "auto": it needs the Hamiltonian, whose module comes behind this one and puts it here."""
+
+
 def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
     """The valve on ``lattice`` with ``parameters``, those of `QUANTITIES`, ``poles`` and ``dtype``; checks them all."""
     given = dict(parameters)
@@ -245,8 +249,11 @@ def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
     if not holds(length != 0):
         raise ValueError("Argument `easy_axes` must hold directions, but one of them is the zero vector.")
     given["easy_axes"] = axes / length
-    valve = _shaped(lattice, given, pade_poles(30) if poles is None else poles, bands, dtype)
+    auto = isinstance(poles, str) and poles == "auto"
+    valve = _shaped(lattice, given, pade_poles(30) if poles is None or auto else poles, bands, dtype)
     check(valve)
+    if auto and lattice.contacts:
+        valve = _shaped(lattice, given, AUTO[0](valve), bands, dtype)
     needed = {"rashba": lambda: lattice.directions, "flux": lambda: lattice.phases_per_flux}
     for name, geometry in needed.items():
         if getattr(valve, name) is not None:

@@ -17,6 +17,7 @@ from svjax.engine.shown import Shown
 from svjax.model.bias import Bias, as_bias
 from svjax.model.equations import State
 from svjax.model.observe import Observe, as_observe
+from svjax.model.reach import check_poles
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.simulations.observed import first_row
 
@@ -104,6 +105,7 @@ def plan_three_stage(
             raise ValueError("Argument `equilibrium` must belong to the same valve, but some parameter of it differs.")
         equilibrium = _observed_equilibrium(observe, valve, equilibrium)
         initial, relax_steps = equilibrium.state, 0
+    check_poles(valve, initial.spins, jnp.asarray(level))
     return Plan(valve, bias, float(dt), int(save_every), method, relax_steps, steps, initial, observe, equilibrium)
 
 

@@ -5,17 +5,19 @@ import numpy as np
 from jaxtyping import Array
 
 from svjax.dynamics.modes import check_has_spins, found_modes
-from svjax.dynamics.steady_state import check_reach, steady_state
+from svjax.dynamics.steady_state import steady_state
 from svjax.dynamics.step_size import check_step
 from svjax.electrons.stationary import stationary
 from svjax.model.bias import Bias
 from svjax.model.equations import State
 from svjax.model.levels import constant_levels
+from svjax.model.reach import check_poles, unwarned
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.simulations.batch import largest_torque
 from svjax.simulations.tasks import ModesTask, RunTask, SteadyTask, Task
 
 
+@unwarned()
 def refusal(task: Task, valve: SpinValve, bias: Bias) -> str:
     """Why a point cannot be computed, in words; empty if it can."""
     try:
@@ -29,17 +31,19 @@ def refusal(task: Task, valve: SpinValve, bias: Bias) -> str:
         else:
             if isinstance(task, ModesTask):
                 check_has_spins(valve)
-            check_reach(valve, aligned_spins(valve), constant_levels(valve, bias))
+            check_poles(valve, aligned_spins(valve), constant_levels(valve, bias), refuse=True)
     except ValueError as error:
         return str(error)
     return ""
 
 
+@unwarned()
 def careful_start(task: RunTask, valve: SpinValve) -> State:
     """The state in which a run starts; raises ValueError or RuntimeError if there is none."""
     return steady_state(valve, None) if task.start == "equilibrium" else stationary(valve, aligned_spins(valve))
 
 
+@unwarned()
 def careful_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> tuple[dict[str, Array], str]:
     """What ``task`` wants of one point, nan for modes that were not found, and which these are, in words.
 

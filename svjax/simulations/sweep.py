@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike
 
-from svjax.engine.arrays import Numbers
+from svjax.engine.arrays import Numbers, PerLead
 from svjax.engine.clock import Clock
 from svjax.engine.devices import lead, together
 from svjax.model.bias import Bias, as_bias, symmetric
 from svjax.model.levels import constant_levels
-from svjax.model.valve import SpinValve, prepare
+from svjax.model.reach import check_poles
+from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.simulations.loop import STEPS_PER_SEGMENT
 from svjax.simulations.parameter_grid import Grid, Tile, choose_block, make_grid, one_point
 from svjax.simulations.points import refusal
@@ -136,6 +138,8 @@ def plan_sweep(
         if isinstance(task, ModesTask) and not len(valve.lattice.spin_sites):
             raise ValueError("Argument `valve` must have spins, but has none.")
     _refuse_hopeless(valve, bias, task, points)
+    for point, levels in corners(valve, bias, points):
+        check_poles(point, aligned_spins(point), levels)
     if batch is not None and (batch != int(batch) or batch < 1):
         raise ValueError(f"Argument `batch` must be a whole number of at least 1, but is {batch}.")
     devices, platform = jax.local_device_count(), jax.local_devices()[0].platform
@@ -156,6 +160,17 @@ def _refuse_hopeless(valve: SpinValve, bias: Bias, task: Task, grid: Grid, probe
     reasons = [refusal(task, *one_point(valve, bias, values, k)) for k in range(len(some))]
     if all(reasons):
         raise ValueError(f"Argument `grid` must have points that can be computed, but at the first: {reasons[0]}")
+
+
+def corners(valve: SpinValve, bias: Bias, grid: Grid) -> Iterator[tuple[SpinValve, PerLead]]:
+    """The valve, and its levels at the quench, at the smallest and largest values of every parameter: where the levels
+    are farthest."""
+    ends = [np.unique([np.argmin(values), np.argmax(values)]) for values in grid.values]
+    sides = [np.unique(np.concatenate(ends))] if grid.zipped else np.meshgrid(*ends, indexing="ij")
+    values = grid.at([part.ravel() for part in sides])
+    for k in range(sides[0].size):
+        point, drop = one_point(valve, bias, values, k)
+        yield point, drop(jnp.asarray(0.0))
 
 
 def batch_that_fits(valve: SpinValve, bias: Bias, task: Task, grid: Grid) -> int:
