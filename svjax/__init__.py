@@ -65,10 +65,15 @@ from svjax.fitting.targets import SteadyCurve as SteadyCurve, Trace as Trace
 from svjax.fitting.torques import (
     TorqueFit as TorqueFit,
     fit_torques as fit_torques,
-    macrospin_modes as macrospin_modes,
     micromagnetic_parameters as micromagnetic_parameters,
 )
 from svjax.fitting.trial import FitProgress as FitProgress
+from svjax.macrospin.effective_llg import (
+    EffectiveLLG as EffectiveLLG,
+    LayerDamping as LayerDamping,
+    LayerTorques as LayerTorques,
+    effective_llg as effective_llg,
+)
 from svjax.macrospin.exchange import (
     ExchangeCoupling as ExchangeCoupling,
     effective_coupling as effective_coupling,
@@ -79,6 +84,7 @@ from svjax.macrospin.model import (
     macrospin_solution as macrospin_solution,
     solve_macrospin as solve_macrospin,
 )
+from svjax.macrospin.modes import macrospin_modes as macrospin_modes
 from svjax.macrospin.precession_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
 from svjax.model.bands import LorentzianBand as LorentzianBand, StripBand as StripBand
 from svjax.model.bias import (

@@ -60,6 +60,7 @@ CALLS = {
     "current_driven_torque": lambda c: sv.current_driven_torque(c.valve, c.state, c.steady),
     "effective_coupling": lambda c: sv.effective_coupling(c.isolated, 20.0),
     "effective_hamiltonian": lambda c: sv.effective_hamiltonian(c.valve, c.spins),
+    "effective_llg": lambda c: sv.effective_llg(c.valve, c.bias, angles=5).modes(),
     "effective_torque": lambda c: sv.effective_torque(c.valve, c.steady, c.steady),
     "electron_decays": lambda c: sv.electron_decays(c.valve, c.spins),
     "equilibrium_states": lambda c: sv.equilibrium_states(c.valve, [0.0, 0.1 + 0.1 * c.k]),

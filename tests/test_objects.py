@@ -33,6 +33,7 @@ class Misfit(eqx.Module):
 VALVE, MODEL = small_valve(), sv.MacrospinModel(j_eff=0.1, n_s=2, anisotropy=(0.3, 0.2))
 M = np.asarray(sv.macrospin_solution(T, 0.1, 2))
 state = lambda: small_run().state
+llg = cache(lambda: sv.effective_llg(VALVE, (0.0, 0.1), angles=5))
 trajectory = lambda: sv.Trajectory(T, state(), {"magnetization": M})
 
 MADE = {
@@ -42,6 +43,7 @@ MADE = {
     "ConvergenceError": lambda: sv.ConvergenceError("no steady state", 0.1, state(), 0.1j),
     "DivergedError": lambda: sv.DivergedError("nan after t = 1", trajectory()),
     "DivergedRun": lambda: sv.DivergedRun(small_run()),
+    "EffectiveLLG": lambda: llg(),
     "Equilibrium": lambda: small_run().equilibrium,
     "ExchangeCoupling": lambda: sv.exchange_coupling(sv.SpinValve.chain(1, 2, 1, j_sd=1.0), temperature=0.1),
     "FieldPulse": lambda: sv.FieldPulse((0.0, 0.0, 0.1), center=5.0, width=2.0),
@@ -50,6 +52,8 @@ MADE = {
     "Free": lambda: sv.Free(1.0),
     "Interrupted": lambda: sv.Interrupted(small_run()),
     "Lattice": lambda: VALVE.lattice,
+    "LayerDamping": lambda: llg().damping(1.0),
+    "LayerTorques": lambda: llg().torques([0.5, 1.0]),
     "LorentzianBand": lambda: sv.LorentzianBand(4.0),
     "MacrospinFit": lambda: sv.fit_macrospin(T, M[:, 0], M[:, 1], 2),
     "MacrospinModel": lambda: MODEL,

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Complex, Float
+from jaxtyping import Array, Float
 from scipy import constants
 
 from svjax.engine.arrays import Numbers, real_array
@@ -20,7 +20,8 @@ from svjax.fitting.fit import fit
 from svjax.fitting.result import Fit
 from svjax.fitting.targets import Trace
 from svjax.fitting.trial import FitProgress
-from svjax.macrospin.model import MacrospinModel, TwoVectors, nearby, tangents
+from svjax.macrospin.model import MacrospinModel, TwoVectors, nearby
+from svjax.macrospin.modes import macrospin_modes
 from svjax.model.units import Units
 
 
@@ -128,39 +129,6 @@ def _slowest(model: MacrospinModel, last: np.ndarray) -> complex:
         if np.all(np.real(rates) < -1e-12):
             return complex(rates[0])
     return complex(np.nan, np.nan)
-
-
-def macrospin_modes(model: MacrospinModel, m: ArrayLike) -> Complex[np.ndarray, "modes"]:
-    """Rates lambda of small turns about the state of rest near ``m`` (2, 3), Im lambda >= 0, smallest |lambda| first.
-
-    The state of rest by Newton's method on the two angles of each layer; raises RuntimeError where there is none near.
-    """
-    matrix, torque = _at_rest(model, jnp.asarray(m))
-    if not float(torque) < 1e-12:
-        raise RuntimeError(f"No state of rest was found near m = {np.asarray(m)}: |dm/dt| = {float(torque):.1e}.")
-    rates = np.linalg.eigvals(np.asarray(matrix))
-    rates = rates[rates.imag >= 0]
-    return rates[np.argsort(np.abs(rates))]
-
-
-@jax.jit
-def _at_rest(model: MacrospinModel, m: TwoVectors, most: int = 30) -> tuple[Array, Array]:
-    """The derivative (4, 4) of dm/dt along the layers' tangents in the state of rest near m, and max |dm/dt| there."""
-
-    def linearized(m):
-        across = jax.vmap(tangents)(m)
-        slope = jax.jacfwd(model.time_derivative)(m)
-        rate = jnp.einsum("lac,lc->la", across, model.time_derivative(m)).ravel()
-        return rate, jnp.einsum("lac,lckd,kbd->lakb", across, slope, across).reshape(4, 4)
-
-    def improve(carry):
-        step, m, (rate, matrix) = carry
-        m = nearby(m, jnp.linalg.solve(matrix, -rate))
-        return step + 1, m, linearized(m)
-
-    unfinished = lambda carry: (carry[0] < most) & (jnp.max(jnp.abs(carry[2][0])) > 1e-14)
-    rate, matrix = jax.lax.while_loop(unfinished, improve, (0, m, linearized(m)))[2]
-    return matrix, jnp.max(jnp.abs(rate))
 
 
 class Quantity(NamedTuple):

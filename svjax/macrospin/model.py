@@ -9,7 +9,7 @@ way: with H_MS = -J_eff M_l.M_r its omega is -sqrt(2) N_S J_eff.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import diffrax
 import equinox as eqx
@@ -22,6 +22,13 @@ from svjax.engine.shown import Shown
 
 TwoNumbers = Float[Array, "2"]
 TwoVectors = Float[Array, "2 3"]
+
+
+class Macrospins(Protocol):
+    """Two layers whose directions m (2, 3) obey dm/dt = time_derivative(m)."""
+
+    def time_derivative(self, m: TwoVectors, /) -> TwoVectors: ...
+
 
 PERPENDICULAR = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
@@ -162,12 +169,12 @@ class MacrospinModel(Shown, eqx.Module):
         return (torque - alpha * jnp.cross(m, torque)) / (1 + alpha**2)
 
 
-def _rate(t, m: TwoVectors, model: MacrospinModel) -> TwoVectors:
+def _rate(t, m: TwoVectors, model: Macrospins) -> TwoVectors:
     return model.time_derivative(m)
 
 
 def solve_macrospin(
-    model: MacrospinModel,
+    model: Macrospins,
     m0: Numbers,
     times: Numbers,
     *,
