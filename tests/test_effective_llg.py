@@ -101,7 +101,7 @@ def test_retardation_against_electrons_driven_by_a_precessing_layer():
         change = sv.time_derivative(case, sv.State(*electrons, spins(t)), mu)
         return change.rho, change.pi
 
-    def step(electrons, t, dt=0.1):
+    def step(electrons, t, dt=0.05):
         add = lambda k, h: jax.tree.map(lambda y, k: y + h * k, electrons, k)
         k1 = slope(t, electrons)
         k2 = slope(t + dt / 2, add(k1, dt / 2))
@@ -110,9 +110,9 @@ def test_retardation_against_electrons_driven_by_a_precessing_layer():
         weighted = jax.tree.map(lambda a, b, c, d: (a + 2 * b + 2 * c + d) / 6, k1, k2, k3, k4)
         return add(weighted, dt), None
 
-    end = 150.0
+    end = 300.0
     start = sv.stationary(case, spins(0.0), mu)
-    times = jnp.arange(1500) * 0.1
+    times = jnp.arange(6000) * 0.05
     electrons = jax.jit(lambda y: jax.lax.scan(step, y, times)[0])((start.rho, start.pi))
     now, turn = spins(end), jax.jvp(spins, (end,), (1.0,))[1]
     late = [sv.spin_density(case, s) for s in (sv.State(*electrons, now), sv.stationary(case, now, mu))]
@@ -127,18 +127,23 @@ def test_retardation_against_electrons_driven_by_a_precessing_layer():
     assert np.abs(measured[0] + own[0]).max() < 0.02 * np.abs(own[0]).max()
 
 
-def test_modes_are_those_of_the_whole_valve_and_of_the_motion():
+def test_modes_are_those_of_the_whole_valve():
     case = valve()
     llg = sv.effective_llg(case, BIAS, angles=25)
     exact = complex(sv.relaxation_modes(case, sv.steady_state(case, BIAS, allow_unstable=True), BIAS)[0])
     mode = complex(llg.modes()[0])
     assert abs(mode.real / exact.real - 1) < 0.03 and abs(mode.imag / exact.imag - 1) < 0.01
     assert float(llg.rate) == pytest.approx(exact.imag, rel=0.01)
+
+
+def test_modes_are_those_of_the_motion():
+    llg = model()
     rest, _, _ = at_rest(llg, llg.easy_axes)
-    times = np.arange(0.0, 250.0, 1.0)
-    m = np.asarray(llg.solve(np.asarray(llg.easy_axes), times, rtol=1e-10, atol=1e-10))
-    assert np.abs(np.linalg.norm(m, axis=-1) - 1).max() < 1e-7
+    times = np.arange(0.0, 600.0, 1.0)
+    m = np.asarray(llg.solve(np.asarray(llg.easy_axes), times))
+    assert np.abs(np.linalg.norm(m, axis=-1) - 1).max() < 1e-6
     fit = sv.fit_relaxation(times[100:], m[100:, 1, 0] - float(rest[1, 0]), start=100.0)
+    mode = complex(llg.modes()[0])
     assert fit.t_r == pytest.approx(-1 / mode.real, rel=0.01) and fit.frequency == pytest.approx(mode.imag, rel=0.01)
 
 

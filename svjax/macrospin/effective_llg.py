@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -105,8 +106,10 @@ class EffectiveLLG(Shown, eqx.Module):
     def solve(
         self, m0: Numbers, times: Numbers, *, rtol: float = 1e-8, atol: float = 1e-8, max_steps: int = 65536
     ) -> Float[Array, "T 2 3"]:
-        """The directions at ``times`` from ``m0`` (2, 3) at ``times[0]``, as `solve_macrospin`."""
-        return solve_macrospin(self, m0, times, rtol=rtol, atol=atol, max_steps=max_steps)
+        """The directions at ``times`` from ``m0`` (2, 3) at ``times[0]``, as `solve_macrospin`; derivatives in reverse
+        mode."""
+        adjoint = diffrax.RecursiveCheckpointAdjoint()
+        return solve_macrospin(self, m0, times, rtol=rtol, atol=atol, max_steps=max_steps, adjoint=adjoint)
 
     def torques(self, theta: ArrayLike) -> LayerTorques:
         """The electrons' fields on the layers at angles ``theta`` (rad, any shape) between them."""
