@@ -139,7 +139,7 @@ def test_modes_are_those_of_the_whole_valve():
 def test_modes_are_those_of_the_motion():
     llg = model()
     rest, _, _ = at_rest(llg, llg.easy_axes)
-    times = np.arange(0.0, 600.0, 1.0)
+    times = np.arange(0.0, 800.0, 1.0)
     m = np.asarray(llg.solve(np.asarray(llg.easy_axes), times))
     assert np.abs(np.linalg.norm(m, axis=-1) - 1).max() < 1e-6
     fit = sv.fit_relaxation(times[100:], m[100:, 1, 0] - float(rest[1, 0]), start=100.0)
