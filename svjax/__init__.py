@@ -68,16 +68,16 @@ from svjax.fitting.torques import (
     micromagnetic_parameters as micromagnetic_parameters,
 )
 from svjax.fitting.trial import FitProgress as FitProgress
-from svjax.macrospin.effective_llg import (
-    EffectiveLLG as EffectiveLLG,
-    LayerDamping as LayerDamping,
-    LayerTorques as LayerTorques,
-    effective_llg as effective_llg,
-)
+from svjax.macrospin.effective_llg import EffectiveLLG as EffectiveLLG, effective_llg as effective_llg
 from svjax.macrospin.exchange import (
     ExchangeCoupling as ExchangeCoupling,
     effective_coupling as effective_coupling,
     exchange_coupling as exchange_coupling,
+)
+from svjax.macrospin.llg_results import (
+    LayerDamping as LayerDamping,
+    LayerExchange as LayerExchange,
+    LayerTorques as LayerTorques,
 )
 from svjax.macrospin.model import (
     MacrospinModel as MacrospinModel,

@@ -16,7 +16,7 @@ ROOMS = {
     " local_observables observe levels reach",
     "electrons": "fermi stationary response landauer energy_integral current_noise heat spectrum",
     "dynamics": "step_size evolve eigenproblem torques stability steady_state branches modes relaxation_fit",
-    "macrospin": "model modes precession_fit exchange layer_response angle_table effective_llg",
+    "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",
     "simulations": "observed plan loop three_stage convergence dataset curve run_checkpoint runs tasks parameter_grid"

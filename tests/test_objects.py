@@ -53,6 +53,7 @@ MADE = {
     "Interrupted": lambda: sv.Interrupted(small_run()),
     "Lattice": lambda: VALVE.lattice,
     "LayerDamping": lambda: llg().damping(1.0),
+    "LayerExchange": lambda: llg().exchange(),
     "LayerTorques": lambda: llg().torques([0.5, 1.0]),
     "LorentzianBand": lambda: sv.LorentzianBand(4.0),
     "MacrospinFit": lambda: sv.fit_macrospin(T, M[:, 0], M[:, 1], 2),

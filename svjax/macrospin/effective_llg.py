@@ -13,8 +13,9 @@ from jaxtyping import Array, ArrayLike, Complex, Float
 
 from svjax.engine.arrays import Numbers, PerLead, Scalar, known, real_array, whole_number
 from svjax.engine.shown import Row, Shown, in_words
-from svjax.macrospin.angle_table import AngleTable, across, angle_table, field_and_inertia
+from svjax.macrospin.angle_table import AngleTable, across, angle_table, chebyshev_cosines, field_and_inertia
 from svjax.macrospin.layer_response import Layers
+from svjax.macrospin.llg_results import LayerDamping, LayerExchange, LayerTorques
 from svjax.macrospin.model import TwoNumbers, TwoVectors, solve_macrospin
 from svjax.macrospin.modes import at_rest, check_at_rest
 from svjax.model.hamiltonian import bond_matrices
@@ -26,31 +27,6 @@ RIGID = 0.95
 
 STIFF, FOLLOWING = 4.0, 0.1
 """How much stiffer than the other layer one must be to be damped, and by which alpha."""
-
-
-class LayerTorques(Shown, eqx.Module):
-    """Fields of the electrons on the layers, per spin, at some angles: b = field_like p + damping_like p x m, p the
-    other layer, as in `MacrospinModel`. The field-like part holds the exchange."""
-
-    units: ClassVar = {"theta": "rad", "field_like": "hopping", "damping_like": "hopping"}
-
-    theta: Float[Array, "*angles"]
-    field_like: Float[Array, "*angles 2"]
-    damping_like: Float[Array, "*angles 2"]
-
-
-class LayerDamping(Shown, eqx.Module):
-    """Damping of the layers and between them at some angles.
-
-    - `alpha`: (..., 2, 2) of the fields -alpha_lk dm_k/dt on layer l, the mean over the directions of dm_k.
-    - `moment`: (..., 2), the moment of each layer next to the number of its spins.
-    - `tensor`: (..., 2, 2, 2, 2) of all of A/N_l (layer, axis, layer, axis) along (n x m_l, n), n = m_0 x m_1.
-    """
-
-    theta: Float[Array, "*angles"]
-    alpha: Float[Array, "*angles 2 2"]
-    moment: Float[Array, "*angles 2"]
-    tensor: Float[Array, "*angles 2 2 2 2"]
 
 
 class EffectiveLLG(Shown, eqx.Module):
@@ -125,6 +101,15 @@ class EffectiveLLG(Shown, eqx.Module):
         moment = jnp.einsum("...lxly,xy->...l", tensor, jnp.array([[0.0, 0.5], [-0.5, 0.0]]))
         return LayerDamping(theta, alpha, moment, tensor)
 
+    def exchange(self) -> LayerExchange:
+        """The coupling of the layers: bilinear and biquadratic parts of the electrons' field-like torque."""
+        cosines = chebyshev_cosines(64)
+        at = jax.vmap(self.table.at)(jnp.asarray(cosines, self.n_s.dtype))
+        slope = at.length * at.field[:, :, 0]
+        bilinear, curved = jnp.mean(slope, 0), jnp.mean(cosines[:, None] * slope, 0)
+        rest = slope - bilinear - 2 * curved * cosines[:, None]
+        return LayerExchange(bilinear, curved, jnp.sqrt(jnp.mean(rest**2, 0)))
+
     def _tensor(self, theta: Scalar) -> Float[Array, "2 2 2 2"]:
         zero, one = jnp.zeros_like(theta), jnp.ones_like(theta)
         m = jnp.stack([jnp.stack([zero, zero, one]), jnp.stack([jnp.sin(theta), zero, jnp.cos(theta)])])
@@ -158,18 +143,24 @@ def effective_llg(valve: SpinValve, bias: BiasLike, *, angles: int = 33, at: Arr
     - `bias`: as in `steady_state`.
     - `angles`: how many angles; the printed ``table_error`` tells whether they are enough.
     - `at`: the frequency of the precession, in units of the hopping; by default that of the slow mode about the easy
-      axes, which is held fixed in derivatives.
+      axes.
 
-    **Returns:** an `EffectiveLLG`. Raises ValueError for a valve without exactly two layers and with leads, with terms
+    **Returns:** an `EffectiveLLG`, whose results are differentiable in its fields: anisotropy, field, the table; not in
+    the valve. Raises ValueError for a valve without exactly two layers and with leads, with terms
     that fix a direction in space other than anisotropy and field of whole layers (Rashba coupling, 2x2 bonds, 3x3
     exchange, magnetic leads), and for layers that are not rigid; RuntimeError where no state of rest was found.
     """
     valve = prepare(valve)
     mu = constant_levels(valve, bias)
+    if not known(*jax.tree.leaves((valve, mu))):
+        raise ValueError(
+            "Argument `valve` must hold known numbers, and the bias too: make the table outside of `jit`, `vmap` and "
+            "`grad`, and transform what is computed from it."
+        )
     _check_valve(valve)
     count = whole_number(angles, "angles", 4)
     rate = _slow_frequency(valve, mu) if at is None else real_array(at, "at")
-    if known(rate) and not (rate.shape == () and np.isfinite(rate) and rate > 0):
+    if not (rate.shape == () and np.isfinite(rate) and rate > 0):
         raise ValueError(f"Argument `at` must be one positive frequency, but is {at}.")
     table, layers = angle_table(valve, mu, rate, count)
     _check_layers(valve, layers)
@@ -208,7 +199,7 @@ def _slow_frequency(valve: SpinValve, mu: PerLead) -> Scalar:
     rough = _with_table(valve, mu, guess, table)
     _, matrix, torque = at_rest(rough, rough.easy_axes)
     found = jnp.maximum(_upper_half(matrix)[0].imag, 1e-3)
-    return jax.lax.stop_gradient(jnp.where(torque < 1e-10, found, guess))
+    return jnp.where(torque < 1e-10, found, guess)
 
 
 def _check_valve(valve: SpinValve) -> None:
@@ -217,9 +208,7 @@ def _check_valve(valve: SpinValve) -> None:
         raise ValueError(f"Argument `valve` must have two layers, but has {count}.")
     for name in ("anisotropy", "easy_axes", "field"):
         values = per_spin(valve, name)
-        if known(values) and any(
-            np.ptp(np.asarray(values)[valve.lattice.spin_layers == k], axis=0).any() for k in (0, 1)
-        ):
+        if any(np.ptp(np.asarray(values)[valve.lattice.spin_layers == k], axis=0).any() for k in (0, 1)):
             raise ValueError(f"Argument `{name}` must be the same on all spins of a layer, but is not.")
     blocks = bond_matrices(valve)
     turning = {
@@ -229,7 +218,7 @@ def _check_valve(valve: SpinValve) -> None:
         "lead_polarization": valve.lead_polarization,
     }
     for name, part in turning.items():
-        if known(part) and np.size(part) and (size := np.max(np.abs(np.asarray(part)))) > 0:
+        if np.size(part) and (size := np.max(np.abs(np.asarray(part)))) > 0:
             raise ValueError(
                 f"Argument `{name}` must not fix a direction in space, for the table depends on the angle between the "
                 f"layers alone, but a part of {size:.3g} does."
@@ -237,8 +226,6 @@ def _check_valve(valve: SpinValve) -> None:
 
 
 def _check_layers(valve: SpinValve, layers: Layers) -> None:
-    if not known(layers.length):
-        return
     share = np.min(np.asarray(layers.length / _sizes(valve)))
     if not share > RIGID:
         raise ValueError(
