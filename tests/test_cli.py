@@ -286,7 +286,7 @@ def test_sweep_takes_ranges_and_files_and_resume_and_info_know_it(folder, capsys
         ),
         ("--voltage 0:1:0", "with a count of at least 2"),
         ("--voltage 0:1:3 --rank 0 --processes 4", "must be given together"),
-        ("--voltage 0:1:3 --temperature 0.1,-0.1", "`temperature` must be positive"),
+        ("--voltage 0:1:3 --temperature 0.1:-0.1:2", "`temperature` must be positive"),
         ("--voltage 0:1:3 --dt 2", "must have points that can be computed"),
         ("--voltage 0:1:3 --observe magnetisation", "near is 'magnetization'"),
         ("--voltage 0:1:3 --rank 1 --coordinator 127.0.0.1:9", "must be given together"),
@@ -300,7 +300,7 @@ def test_bad_sweeps_are_refused_and_leave_nothing_behind(folder, capsys, words, 
 
 def test_every_option_of_a_sweep_reaches_it():
     words = (
-        "--field 0 0:1:3 0 --lead-coupling 0.8,0.9 --hopping 0.9 --mu-bar=-1:1:2 --voltage 0.5 --drop asymmetric "
+        "--field 0 0:1:3 0 --lead-coupling 0.8:0.9:2 --hopping 0.9 --mu-bar=-1:1:2 --voltage 0.5 --drop asymmetric "
         "--task modes --modes 2 --allow-unstable --batch 7 --zipped --temperature 0.1 0.2"
     )
     options = _parse(["sweep", *words.split()])

@@ -19,8 +19,8 @@ ROOMS = {
     "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",
-    "simulations": "observed plan loop three_stage convergence dataset curve run_checkpoint runs tasks parameter_grid"
-    " batch points sweep_dataset sweep_store opening tile_writer tile sweep resume",
+    "simulations": "size observed plan loop three_stage convergence dataset curve run_checkpoint runs tasks"
+    " parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep resume",
     "plot": "style maps figures",
     "": "plot",
     "cli": "describe describe_sweep options sweep_options bars main __main__",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def _valve(sweep: xr.Dataset, show: Show, grid: dict) -> list[tuple[str, str]]:
 def _status(sweep: xr.Dataset, path: Path) -> str:
     if not (sweep["status"].values == PENDING).any():
         return "complete"
-    return "running" if is_locked(path) else f"stopped; `svjax resume {path}` goes on"
+    return "running" if is_locked(path) else f"stopped; `svjax resume {shlex.quote(str(path))}` goes on"
 
 
 def _axis(values: list[float]) -> str:

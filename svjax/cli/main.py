@@ -1,5 +1,6 @@
 """The command line: `svjax run`, `steady`, `sweep`, `resume` and `info`. Heavy imports wait until they are needed."""
 
+import shlex
 import sys
 import time
 import warnings
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from svjax.cli.bars import Bar, clock
-from svjax.cli.options import RunOptions, ShapeOptions, SteadyOptions, toml_arguments
+from svjax.cli.options import RunOptions, ShapeOptions, SteadyOptions, joined, toml_arguments
 from svjax.cli.sweep_options import SweepOptions
 
 if TYPE_CHECKING:
@@ -62,11 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"svjax {version('svjax')}")
         return 0
+    arguments = joined("--observe", arguments)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _Told()
             return _told_what_to_do(arguments)
-    except (ValueError, TypeError, RuntimeError, MemoryError, OverflowError, KeyError, OSError) as error:
+    except (ValueError, RuntimeError, MemoryError, OverflowError, OSError) as error:
         print(f"svjax: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
@@ -122,28 +124,29 @@ def _do(options: Options) -> int:
 
 
 def _run(options: RunOptions) -> int:
-    from svjax.simulations import runs, three_stage
+    from svjax.simulations import loop, observed, plan, runs, size
 
     folder = options.folder()
     valve, bias = options.valve(), options.bias()
     earlier = None if options.equilibrium is None else runs.open_run(options.equilibrium)
 
-    def work(bar: Bar) -> "Run":
-        return three_stage.three_stage(
-            valve,
-            bias,
-            relax=options.relax,
-            duration=options.duration,
-            dt=options.dt,
-            save_every=options.save_every,
-            method=options.method,
-            equilibrium=None if earlier is None else runs.load_equilibrium(earlier),
-            observe=options.observe or None,
-            progress=bar.run,
-            writer=runs.RunWriter(folder, overwrite=options.overwrite),
-        )
-
-    return _to_the_end(folder, work)
+    writer = runs.RunWriter(folder, overwrite=options.overwrite)
+    to_do = plan.plan_three_stage(
+        valve,
+        bias,
+        relax=options.relax,
+        duration=options.duration,
+        dt=options.dt,
+        save_every=options.save_every,
+        method=options.method,
+        equilibrium=None if earlier is None else runs.load_equilibrium(earlier),
+        observe=options.observe or None,
+    )
+    row = observed.first_row(to_do.observe, to_do.valve, to_do.initial)
+    needed = size.size_of_run(to_do.relax_steps + to_do.steps, to_do.save_every, row, to_do.initial)
+    needed.check(folder)
+    print(f"svjax: {needed}", file=sys.stderr)
+    return _to_the_end(folder, lambda bar: loop.carry_out(to_do, bar.run, writer))
 
 
 def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
@@ -174,7 +177,8 @@ def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
     dataset = runs.open_run(folder)
     pictures = plot.run_pictures(folder, dataset)
     print(describe.describe(dataset))
-    print(f"\nwrote {folder} and in it {', '.join(pictures)} in {clock(time.monotonic() - started)}")
+    drawn = f" and in it {', '.join(pictures)}" if pictures else ""
+    print(f"\nwrote {folder}{drawn} in {clock(time.monotonic() - started)}")
     return status
 
 
@@ -184,20 +188,9 @@ def _sweep(options: SweepOptions) -> int:
     folder, values, task = options.folder(), options.grid(), options.what()
     valve, bias = options.valve(), options.bias()
 
-    def work(bar: Bar) -> object:
-        return sweep.sweep(
-            valve,
-            values,
-            task,
-            bias=bias,
-            zipped=options.zipped,
-            batch=options.batch,
-            out=folder,
-            overwrite=options.overwrite,
-            progress=bar.sweep,
-        )
-
-    return _through(folder, work)
+    plan = sweep.plan_sweep(valve, values, task, bias, options.zipped, options.batch)
+    print(f"svjax: {plan.size}", file=sys.stderr)
+    return _through(folder, lambda bar: sweep.create_and_run(folder, plan, options.overwrite, bar.sweep))
 
 
 def _through(folder: Path, work: Callable[[Bar], object]) -> int:
@@ -213,7 +206,7 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
         bar.close()
         if not folder.exists():
             raise
-        print(f"svjax: interrupted; `svjax resume {folder}` goes on.", file=sys.stderr)
+        print(f"svjax: interrupted; `svjax resume {shlex.quote(str(folder))}` goes on.", file=sys.stderr)
         return INTERRUPTED
     finally:
         bar.close()
@@ -275,6 +268,8 @@ def _info(options: InfoOptions) -> int:
         else:
             run = runs.open_run(options.run)
             if run.attrs["status"] == "running" and not lock.is_locked(options.run):
-                run = run.assign_attrs(status="stopped", reason=f"`svjax resume {options.run}` goes on.")
+                run = run.assign_attrs(
+                    status="stopped", reason=f"`svjax resume {shlex.quote(str(options.run))}` goes on."
+                )
             print(describe.describe(run, units))
     return 0

@@ -213,6 +213,19 @@ def numbers(name: str, text: str) -> list[float]:
         ) from None
 
 
+def joined(option: str, arguments: list[str]) -> list[str]:
+    """The arguments with all words of a repeated ``option`` where it is first, so that none is lost."""
+    if arguments.count(option) < 2:
+        return arguments
+    first, words, others = arguments.index(option), [], []
+    collecting = False
+    for word in arguments:
+        collecting = word == option or (collecting and not word.startswith("--"))
+        if word != option:
+            (words if collecting else others).append(word)
+    return [*others[:first], option, *words, *others[first:]]
+
+
 def free_name(name: str, overwrite: bool) -> Path:
     """A folder below runs/ that does not exist yet, unless it may be overwritten."""
     tries = (Path("runs", name if k == 1 else f"{name}-{k}") for k in range(1, 10**6))

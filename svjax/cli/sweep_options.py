@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 SCALARS = ("j_sd", "j_ex", "mu_bar", "hopping", "voltage")
 LISTS = ("anisotropy", "field", "lead_coupling", "temperature")
+OF_RUNS = ("start", "relax", "duration", "dt", "method", "save_every", "observe", "last_state")
+WITHOUT_EFFECT = {"run": ("modes", "allow_unstable"), "steady": (*OF_RUNS, "modes"), "modes": OF_RUNS}
+"""Options that a task does not look at."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,12 @@ class SweepOptions(ShapeOptions):
         for name in LISTS:
             words = getattr(self, name)
             texts |= {name if len(words) == 1 else f"{name}[{k}]": text for k, text in enumerate(words)}
+            if len(words) == 1 and words[0].count(",") == 1:
+                first, second = words[0].split(",")
+                raise ValueError(
+                    f"Argument `{name}` must be `{first} {second}` for a value each or `{first}:{second}:2` for two "
+                    f"points of a sweep, but is {words[0]!r}, which could be either."
+                )
         texts["voltage"] = self.voltage
         found = {name: values for name, text in texts.items() if len(values := numbers(name, text)) > 1}
         if not found:
@@ -128,8 +137,14 @@ class SweepOptions(ShapeOptions):
 
     def what(self) -> "Task":
         """The task of these options."""
+        from svjax.engine.arrays import whole_number
         from svjax.simulations import tasks
 
+        for option in fields(self):
+            if option.name in WITHOUT_EFFECT[self.task] and getattr(self, option.name) != option.default:
+                word = option.name.replace("_", "-")
+                raise ValueError(f"Option --{word} has no effect with --task {self.task}.")
+        whole_number(self.modes, "modes", 1)
         if self.task == "steady":
             return tasks.SteadyTask(self.allow_unstable)
         if self.task == "modes":

@@ -139,7 +139,13 @@ def suggest_poles(valve: SpinValve, bias: BiasLike = None, t: float = 0.0) -> Po
 
 def poles_reaching(points: Iterable[tuple[SpinValve, PerLead]]) -> Poles:
     """The fewest optimised poles for all of some valves, each at its own levels."""
-    return poles_for(TOLERANCE, 1.0, float(max(reach_of(valve, mu).max() for valve, mu in points)))
+    farthest = float(max(reach_of(valve, mu).max() for valve, mu in points))
+    try:
+        return poles_for(TOLERANCE, 1.0, farthest)
+    except ValueError:
+        raise ValueError(
+            f"Argument `poles` cannot be 'auto', since no expansion reaches |e - mu|/T = {farthest:.3g}."
+        ) from None
 
 
 def _of_any_level(valve: SpinValve) -> Poles:

@@ -20,6 +20,7 @@ from svjax.model.observe import Observe, as_observe
 from svjax.model.reach import check_poles
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.simulations.observed import first_row
+from svjax.simulations.size import size_of_run
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,13 +100,14 @@ def plan_three_stage(
     observe = as_observe(observe)
     if equilibrium is None:
         initial = stationary(valve, aligned_spins(valve) if spins is None else spins)
-        first_row(observe, valve, initial)
+        row = first_row(observe, valve, initial)
     else:
         if isinstance(equilibrium, Equilibrium) and not eqx.tree_equal(prepare(equilibrium.valve), valve):
             raise ValueError("Argument `equilibrium` must belong to the same valve, but some parameter of it differs.")
         equilibrium = _observed_equilibrium(observe, valve, equilibrium)
-        initial, relax_steps = equilibrium.state, 0
+        initial, relax_steps, row = equilibrium.state, 0, equilibrium.observables
     check_poles(valve, initial.spins, jnp.asarray(level))
+    size_of_run(relax_steps + steps, int(save_every), row, initial).check(None)
     return Plan(valve, bias, float(dt), int(save_every), method, relax_steps, steps, initial, observe, equilibrium)
 
 

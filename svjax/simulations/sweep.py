@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import ArrayLike
+from zarr.storage import MemoryStore
 
 from svjax.engine.arrays import Numbers, PerLead
 from svjax.engine.clock import Clock
@@ -26,7 +26,7 @@ from svjax.simulations.loop import STEPS_PER_SEGMENT
 from svjax.simulations.parameter_grid import Grid, Tile, choose_block, make_grid, one_point
 from svjax.simulations.points import refusal
 from svjax.simulations.sweep_dataset import FORMAT, PENDING, SweepPlan, variables
-from svjax.simulations.sweep_store import SweepStore, build, load_plan, open_sweep
+from svjax.simulations.sweep_store import SweepStore, build, load_plan, load_sweep, open_sweep
 from svjax.simulations.tasks import ModesTask, RunTask, Task
 from svjax.simulations.tile import Runner
 from svjax.storage.folders import check_target, place
@@ -94,16 +94,20 @@ def sweep(
     plan = plan_sweep(valve, grid, task, bias, zipped, batch)
     if out is not None:
         path = tidy_path(out)
-        _create_and_run(path, plan, overwrite, progress)
+        create_and_run(path, plan, overwrite, progress)
         return open_sweep(path)
     if jax.process_count() > 1:
         raise ValueError("Argument `out` must be a folder that all processes share, but is None.")
-    with tempfile.TemporaryDirectory() as folder:
-        _create_and_run(Path(folder, "sweep"), plan, False, progress)
-        return open_sweep(Path(folder, "sweep")).load()
+    plan.size.check(None)
+    store = MemoryStore()
+    build(plan, store)
+    _carry_out_share(store, plan, [], progress)
+    return load_sweep(store)
 
 
-def _create_and_run(path: Path, plan: SweepPlan, overwrite: bool, progress: Watch | None) -> None:
+def create_and_run(path: Path, plan: SweepPlan, overwrite: bool, progress: Watch | None) -> None:
+    """Lay out the store of a sweep at ``path``, and fill it."""
+    plan.size.check(path)
     locks: list[Lock] = []
 
     def create() -> None:
@@ -202,10 +206,10 @@ def carry_out_sweep(path: Path, plan: SweepPlan, locks: list[Lock], progress: Wa
             lock.release()
 
 
-def _carry_out_share(path: Path, plan: SweepPlan, locks: list[Lock], progress: Watch | None) -> None:
+def _carry_out_share(path: Path | MemoryStore, plan: SweepPlan, locks: list[Lock], progress: Watch | None) -> None:
     """Compute those tiles that are this process's own."""
     rank, count = jax.process_index(), jax.process_count()
-    if rank:
+    if rank and isinstance(path, Path):
         locks.append(Lock(path, rank))
         theirs = load_plan(path, plan.bias)
         if theirs.identity != plan.identity:

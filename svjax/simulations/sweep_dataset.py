@@ -18,6 +18,7 @@ from svjax.model.valve import SpinValve, aligned_spins
 from svjax.simulations.batch import steady_point
 from svjax.simulations.dataset import STATES, UNITS
 from svjax.simulations.parameter_grid import Grid, Tile, tiles
+from svjax.simulations.size import COPIES, Size, bytes_of
 from svjax.simulations.tasks import RunTask, Task, task_to_record
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
 
@@ -71,6 +72,18 @@ class SweepPlan:
         if isinstance(task, RunTask):
             return jax.eval_shape(lambda state: task.observables(self.valve)(self.valve, state), self.state)
         return jax.eval_shape(lambda v: steady_point(task, v, self.bias)[0], self.valve)
+
+    @cached_property
+    def size(self) -> Size:
+        """What the sweep takes of the machine."""
+        task, of_state, of_row = self.task, bytes_of(self.state), bytes_of(self.outputs)
+        steps, rows, of_point = 0, of_row, of_row
+        if isinstance(task, RunTask):
+            steps = task.steps + task.relax_steps
+            of_point = (task.steps // task.every + 1) * (of_row + 8) + (of_state if task.last_state else 0)
+            rows = min(of_point, self.segment * of_row)
+        in_tile, points = int(np.prod(self.block)), self.grid.size
+        return Size(points, steps, in_tile * (COPIES * of_state + rows) + 100 * points, points * (of_point + 32))
 
     @cached_property
     def record(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
+from zarr.storage import MemoryStore
 
 from svjax.model.bias import Bias
 from svjax.simulations.parameter_grid import Tile, make_grid
@@ -37,7 +38,7 @@ from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
 
 
-def build(plan: SweepPlan, path: Path) -> None:
+def build(plan: SweepPlan, path: Path | MemoryStore) -> None:
     """Lay out the store of a whole sweep, nan where nothing has been computed."""
     group = zarr.create_group(path, zarr_format=3)
     packed = ZstdCodec(checksum=True)
@@ -70,7 +71,7 @@ def _empty(dtype: Any) -> Any:
 class SweepStore:
     """A sweep that is being written."""
 
-    def __init__(self, path: Path, plan: SweepPlan):
+    def __init__(self, path: Path | MemoryStore, plan: SweepPlan):
         self.path, self.plan = path, plan
         self.group = zarr.open_group(path, mode="r+")
 
@@ -85,8 +86,9 @@ class SweepStore:
             begun = array_of(self.group, "begun")
             begun[tile.region] = np.asarray(begun[tile.region]) + 1
 
-    def checkpoint(self, tile: Tile) -> Checkpoint:
-        return Checkpoint(self.path / FOLDER, f"tile-{tile.number}")
+    def checkpoint(self, tile: Tile) -> Checkpoint | None:
+        """Of a tile; what is in memory needs none."""
+        return None if isinstance(self.path, MemoryStore) else Checkpoint(self.path / FOLDER, f"tile-{tile.number}")
 
     def write(self, tile: Tile, values: Mapping[str, np.ndarray], first_row: int | None = None) -> None:
         """Write ``values`` of a tile's points; of runs, rows from ``first_row`` on."""
@@ -100,11 +102,12 @@ class SweepStore:
         if any(reasons):
             self.write(tile, {"reason": np.array(reasons, dtype=object)})
         self.write(tile, {"status": status.astype(np.int8)})
-        self.checkpoint(tile).remove()
+        if (checkpoint := self.checkpoint(tile)) is not None:
+            checkpoint.remove()
 
     def close(self) -> None:
         """Remove what only an unfinished sweep needs."""
-        if not (self.status() == PENDING).any():
+        if isinstance(self.path, Path) and not (self.status() == PENDING).any():
             shutil.rmtree(self.path / FOLDER, ignore_errors=True)
 
 
@@ -121,6 +124,11 @@ def open_sweep(path: str | os.PathLike) -> xr.Dataset:
     if missing:
         raise ValueError(f"Argument `path` must be an intact svjax sweep, but {path} lacks {sorted(missing)}.")
     return dataset
+
+
+def load_sweep(store: MemoryStore) -> xr.Dataset:
+    """The sweep that was computed in memory."""
+    return xr.open_zarr(store, chunks=None, consolidated=True).load()
 
 
 def load_plan(path: Path, bias: Bias | None = None) -> SweepPlan:

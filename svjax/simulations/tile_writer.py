@@ -43,19 +43,21 @@ class TileWriter:
     waiting: list[dict[str, np.ndarray]] = field(default_factory=list)
     saved: float = field(default_factory=time.monotonic)
     cost: float = 0.0
-    checkpoint: Checkpoint = field(init=False)
+    checkpoint: Checkpoint | None = field(init=False)
 
     def __post_init__(self):
         self.checkpoint = self.store.checkpoint(self.tile)
 
     def add(self, rows: dict[str, np.ndarray], position: Position) -> None:
         self.waiting.append(rows)
-        if time.monotonic() - self.saved > max(SECONDS_PER_SAVE, self.cost / SAVING_SHARE):
+        if self.checkpoint is not None and time.monotonic() - self.saved > max(
+            SECONDS_PER_SAVE, self.cost / SAVING_SHARE
+        ):
             started = time.monotonic()
             self.write_rows()
             if position.stage == 2:
                 self.store.write(self.tile, {"end": position.end})
-            self.write_checkpoint(position)
+            self.write_checkpoint(self.checkpoint, position)
             self.saved, self.cost = time.monotonic(), time.monotonic() - started
 
     def write_rows(self) -> None:
@@ -66,16 +68,16 @@ class TileWriter:
             self.row += next(iter(rows.values())).shape[1]
         self.waiting = []
 
-    def write_checkpoint(self, position: Position) -> None:
+    def write_checkpoint(self, checkpoint: Checkpoint, position: Position) -> None:
         arrays = {name: np.asarray(getattr(position.state, name)) for name in STATES}
         facts = {"identity": self.store.plan.identity, "tile": self.tile.number, "row": self.row}
         facts |= {"stage": position.stage, "step": position.step, "reasons": position.reasons}
         with saving(self.store.path):
-            self.checkpoint.save(arrays | {"status": position.status, "end": position.end}, facts)
+            checkpoint.save(arrays | {"status": position.status, "end": position.end}, facts)
 
     def load(self) -> Position | None:
         """Where an earlier process was with this tile; None if it had not come far."""
-        found = self.checkpoint.load()
+        found = None if self.checkpoint is None else self.checkpoint.load()
         if found is None:
             return None
         arrays, facts = found

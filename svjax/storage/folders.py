@@ -60,7 +60,7 @@ def place(path: Path, build: Callable[[Path], object], overwrite: bool) -> Lock:
 
 
 @contextmanager
-def saving(path: Path) -> Iterator[None]:
+def saving(path: object) -> Iterator[None]:
     """Say of errors of the disk which store they hit, and that it is not lost."""
     try:
         yield
@@ -72,7 +72,7 @@ def saving(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: object) -> Iterator[None]:
     """Say of what codecs and missing facts raise that it is a store that is damaged."""
     try:
         yield

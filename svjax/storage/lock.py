@@ -1,7 +1,6 @@
 """One writer at a time: a lock on a folder that the kernel releases when its process ends, however it ends."""
 
 import errno
-import os
 import warnings
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def is_locked(folder: Path) -> bool:
         return path.exists() and _identity(path) in _held
     with open(path, "rb") as file:
         try:
-            os.lockf(file.fileno(), os.F_TEST, 0)
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # a shared lock of its own; closing the file gives it free
         except OSError as error:
             return error.errno in (errno.EACCES, errno.EAGAIN)
     return False
