@@ -89,6 +89,7 @@ from svjax.macrospin.precession_fit import MacrospinFit as MacrospinFit, fit_mac
 from svjax.model.bands import LorentzianBand as LorentzianBand, StripBand as StripBand
 from svjax.model.bias import (
     Constant as Constant,
+    FunctionBias as FunctionBias,
     Oscillating as Oscillating,
     Pulse as Pulse,
     VoltageDrop as VoltageDrop,

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 import svjax as sv
 
-SMALL = dict(relax=50.0, duration=50.0, dt=0.05, save_every=5)
+SMALL = dict(relax=50.0, duration=50.0, dt=0.05, save_every=5, method="rk38")
 """Two segments per stage, all of the same length, so that one compiled function serves every test."""
 
 

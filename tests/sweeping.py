@@ -16,7 +16,7 @@ from helpers import small_valve
 import svjax as sv
 
 GRID = {"anisotropy[1]": [0.1, 0.2], "voltage": [0.0, 0.5, 1.0]}
-TASK = sv.RunTask(60.0, dt=0.05, save_every=5, start="aligned", last_state=True)
+TASK = sv.RunTask(60.0, dt=0.05, save_every=5, start="aligned", last_state=True, method="rk38")
 
 
 def make(path, progress=None, **changes):

@@ -1,5 +1,6 @@
 """The same system twice: as a `SpinValve` and as the reference implementation's `System`, with a state for both."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
@@ -68,3 +69,7 @@ def random_state(valve, system, seed=0):
         pi[lead][:, :, rows] = complex_normal(len(valve.poles.xi), dim, len(rows))
     reference = oracles.State(rho + rho.conj().T, pi, random_spins(rng, len(valve.lattice.spin_sites)))
     return as_state(valve, reference), reference
+
+
+def largest_difference(a, b):
+    return max(float(jnp.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))

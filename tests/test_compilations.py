@@ -64,7 +64,7 @@ CALLS = {
     "effective_torque": lambda c: sv.effective_torque(c.valve, c.steady, c.steady),
     "electron_decays": lambda c: sv.electron_decays(c.valve, c.spins),
     "equilibrium_states": lambda c: sv.equilibrium_states(c.valve, [0.0, 0.1 + 0.1 * c.k]),
-    "evolve": lambda c: sv.evolve(c.valve, c.state, c.bias, 2.0),
+    "evolve": lambda c: sv.evolve(c.valve, c.state, c.bias, 2.0, dt=0.02, method="rk38"),
     "exact_density_matrix": lambda c: sv.exact_density_matrix(c.valve, c.spins, c.bias(0.0)),
     "exchange_coupling": lambda c: sv.exchange_coupling(c.isolated, temperature=0.1),
     "fermi": lambda c: sv.fermi(c.valve.poles, c.energies),

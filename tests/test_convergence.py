@@ -42,7 +42,9 @@ def test_the_pole_error_is_the_distance_to_the_exact_density_matrix(run, report)
 
 
 def test_the_step_error_is_the_difference_to_half_the_step(run, report):
-    half = sv.evolve(small_valve(), run.equilibrium.state, sv.symmetric(1.0), 25.0, dt=0.025, save_every=10)
+    half = sv.evolve(
+        small_valve(), run.equilibrium.state, sv.symmetric(1.0), 25.0, dt=0.025, save_every=10, method="rk38"
+    )
     rows = np.flatnonzero((run.t > 0) & (run.t <= 25.0))
     late = half.t >= 1.0
     errors = [np.abs(run.observables[name][rows] - half.observables[name])[late].max() for name in run.observables]
@@ -65,7 +67,9 @@ def test_what_is_wrong_is_said_in_words(run):
 
 
 def test_too_few_poles_are_reported():
-    run = sv.three_stage(small_valve(poles=sv.pade_poles(2)), sv.symmetric(1.0), relax=0.0, duration=0.0, dt=0.05)
+    run = sv.three_stage(
+        small_valve(poles=sv.pade_poles(2)), sv.symmetric(1.0), relax=0.0, duration=0.0, dt=0.05, method="rk38"
+    )
     report = sv.convergence_report(run)
     assert not report["poles"].ok and "take more poles" in str(report)
 

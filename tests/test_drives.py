@@ -30,7 +30,7 @@ def test_a_rotating_field_turns_a_spin_as_in_its_rotating_frame():
         return eqx.tree_at(lambda v: v.field, valve, field)
 
     start = np.array([0.6, 0.0, 0.8])
-    run = sv.evolve(valve, start_of(valve, [start]), None, t, dt=0.01, drive=drive)
+    run = sv.evolve(valve, start_of(valve, [start]), None, t, dt=0.01, drive=drive, method="rk38")
     frame = np.array([b1, 0.0, b0 + omega])  # dS/dt = S x B, and the frame turns by +omega about z
     axis, angle = frame / np.linalg.norm(frame), -np.linalg.norm(frame) * t
     turned = start * np.cos(angle) + np.cross(axis, start) * np.sin(angle) + axis * (axis @ start) * (1 - np.cos(angle))
@@ -51,8 +51,8 @@ def test_a_vector_potential_that_is_ramped_up_is_a_field_and_a_constant_one_a_ga
     a = rng.normal(size=(8, 8)) + 1j * rng.normal(size=(8, 8))
     start = sv.State(jnp.asarray(a + a.conj().T), jnp.zeros((8, 0), complex), jnp.zeros((0, 3)))
     observe = lambda v, s: {"charge": sv.site_charge(v, s), "current": sv.bond_currents(v, s)}
-    driven = sv.evolve(valve, start, None, 2.0, dt=0.01, drive=light, observe=observe)
-    still = sv.evolve(tilted, start, None, 2.0, dt=0.01, observe=observe)
+    driven = sv.evolve(valve, start, None, 2.0, dt=0.01, drive=light, observe=observe, method="rk38")
+    still = sv.evolve(tilted, start, None, 2.0, dt=0.01, observe=observe, method="rk38")
     assert np.allclose(driven.observables["charge"], still.observables["charge"], atol=1e-8)
     assert np.allclose(driven.observables["current"], still.observables["current"], atol=1e-8)
     assert not np.allclose(driven.observables["charge"][-1], sv.site_charge(valve, start), atol=1e-2)
@@ -75,7 +75,7 @@ def test_a_drive_must_leave_the_leads_alone(name):
         lambda v: getattr(v, name), v, jax.tree.map(lambda x: x * (1 + late(t)), getattr(v, name))
     )
     with pytest.raises(ValueError, match=f"must not change `{name}`"):
-        sv.evolve(valve, sv.stationary(valve, sv.aligned_spins(valve)), None, 1.0, dt=0.05, drive=drive)
+        sv.evolve(valve, sv.stationary(valve, sv.aligned_spins(valve)), None, 1.0, dt=0.05, drive=drive, method="rk38")
 
 
 @pytest.mark.parametrize("method", ["rk38", "etd"])
@@ -101,7 +101,7 @@ def test_one_damped_spin_spirals_into_the_field():
     """dtheta/dt = -alpha B sin(theta)/(1 + alpha^2), dphi/dt = -B/(1 + alpha^2)."""
     alpha, b, t, theta = 0.2, 1.3, 5.0, 2.0
     valve = one_spin(field=(0.0, 0.0, b), damping=alpha)
-    run = sv.evolve(valve, start_of(valve, [[np.sin(theta), 0.0, np.cos(theta)]]), None, t, dt=0.01)
+    run = sv.evolve(valve, start_of(valve, [[np.sin(theta), 0.0, np.cos(theta)]]), None, t, dt=0.01, method="rk38")
     rate = b / (1 + alpha**2)
     theta = 2 * np.arctan(np.tan(theta / 2) * np.exp(-alpha * rate * t))
     phi = -rate * t
@@ -116,7 +116,9 @@ def magnetizations(x, dt, count, duration, key=0):
     observe = lambda v, s: {"spins": s.spins}
 
     def run(key):
-        found = sv.evolve(valve, start, None, duration, dt=dt, key=key, save_every=round(1.0 / dt), observe=observe)
+        found = sv.evolve(
+            valve, start, None, duration, dt=dt, key=key, save_every=round(1.0 / dt), observe=observe, method="rk38"
+        )
         return found.observables["spins"][:, 0]
 
     spins = np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(key), count)))[:, 8:]
@@ -148,7 +150,7 @@ def test_the_noise_is_of_first_weak_order():
 def test_noise_depends_on_the_key_and_the_step_alone():
     valve = small_valve(damping=0.1, spin_temperature=0.05)
     start = sv.stationary(valve, random_spins(np.random.default_rng(1), 2))
-    options = dict(dt=0.05, save_every=5, key=jax.random.key(7))
+    options = dict(dt=0.05, save_every=5, method="rk38", key=jax.random.key(7))
     whole = sv.evolve(valve, start, (0.3, -0.2), 1.0, **options)
     half = sv.evolve(valve, start, (0.3, -0.2), 0.5, **options)
     rest = sv.evolve(valve, half.state, (0.3, -0.2), 0.5, start_step=10, **options)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from systems import as_state, random_spins, random_state, tangled
+from systems import as_state, largest_difference, random_spins, random_state, tangled
 
 import svjax as sv
 from svjax.dynamics.evolve import derivative_at
@@ -18,10 +18,6 @@ from svjax.model.valve import canonical
 SMALL = sv.SpinValve.square(4, 2, 1, 1, j_sd=1.5, temperature=0.2, lead_coupling=(1.0, 0.7), poles=sv.pade_poles(6))
 START = sv.stationary(SMALL, random_spins(np.random.default_rng(0), 4))
 DRIVEN = sv.Oscillating((0.3, -0.2), (0.5, 0.4), 1.7, 0.3)
-
-
-def largest_difference(a, b):
-    return max(float(jnp.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 def test_a_driven_run_without_any_symmetry_follows_the_reference_step_by_step():
@@ -33,13 +29,13 @@ def test_a_driven_run_without_any_symmetry_follows_the_reference_step_by_step():
     bias = sv.Oscillating((0.3, -0.2, 0.1), (0.5, 0.4, -0.6), 1.7, 0.3)
     mu = lambda t: np.array([0.3, -0.2, 0.1]) + np.array([0.5, 0.4, -0.6]) * np.sin(1.7 * t + 0.3)
     expected = oracles.evolve(system, reference, mu, 0.02, 50)
-    found = sv.evolve(valve, state, bias, 1.0, dt=0.02, save_every=10)
+    found = sv.evolve(valve, state, bias, 1.0, dt=0.02, save_every=10, method="rk38")
     assert largest_difference(found.state, as_state(valve, expected)) < 1e-12
     assert np.allclose(found.t, [0.2, 0.4, 0.6, 0.8, 1.0], rtol=1e-15)
 
 
 def test_a_run_is_of_fourth_order_in_the_step():
-    end = lambda dt: sv.evolve(SMALL, START, DRIVEN, 2.0, dt=dt, save_every=4).state
+    end = lambda dt: sv.evolve(SMALL, START, DRIVEN, 2.0, dt=dt, save_every=4, method="rk38").state
     reference = end(0.0025)
     errors = [largest_difference(end(dt), reference) for dt in (0.04, 0.02, 0.01)]
     slopes = np.diff(np.log2(errors))
@@ -48,14 +44,14 @@ def test_a_run_is_of_fourth_order_in_the_step():
 
 def test_a_run_in_two_parts_is_the_run_in_one():
     """The second part starts at the step where the first ended, so that mu(t) goes on: bit for bit."""
-    whole = sv.evolve(SMALL, START, DRIVEN, 2.0, dt=0.02, save_every=10)
-    first = sv.evolve(SMALL, START, DRIVEN, 1.2, dt=0.02, save_every=10)
-    second = sv.evolve(SMALL, first.state, DRIVEN, 0.8, dt=0.02, save_every=10, start_step=60)
+    whole = sv.evolve(SMALL, START, DRIVEN, 2.0, dt=0.02, save_every=10, method="rk38")
+    first = sv.evolve(SMALL, START, DRIVEN, 1.2, dt=0.02, save_every=10, method="rk38")
+    second = sv.evolve(SMALL, first.state, DRIVEN, 0.8, dt=0.02, save_every=10, start_step=60, method="rk38")
     assert eqx.tree_equal(whole.state, second.state)
     assert np.array_equal(whole.t, np.concatenate([first.t, second.t]))
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first.observables, second.observables)
     assert eqx.tree_equal(whole.observables, joined)
-    shifted = sv.evolve(SMALL, first.state, DRIVEN, 0.8, dt=0.02, save_every=10)
+    shifted = sv.evolve(SMALL, first.state, DRIVEN, 0.8, dt=0.02, save_every=10, method="rk38")
     assert largest_difference(shifted.state, second.state) > 1e-3
 
 
@@ -68,14 +64,24 @@ def test_steps_before_time_zero_are_taken_like_any_other(method):
 
 def test_what_is_saved_and_when():
     run = sv.evolve(
-        SMALL, START, DRIVEN, 0.5, dt=0.02, save_every=10, observe=lambda v, s: {"n": sv.particle_number(v, s)}
+        SMALL,
+        START,
+        DRIVEN,
+        0.5,
+        dt=0.02,
+        save_every=10,
+        observe=lambda v, s: {"n": sv.particle_number(v, s)},
+        method="rk38",
     )
     assert run.observables["n"].shape == (2,)
     assert np.allclose(run.t, [0.2, 0.4], rtol=1e-15)
-    to_save = sv.evolve(SMALL, START, DRIVEN, 0.4, dt=0.02, save_every=20)
+    to_save = sv.evolve(SMALL, START, DRIVEN, 0.4, dt=0.02, save_every=20, method="rk38")
     assert np.isclose(sv.particle_number(SMALL, to_save.state), run.observables["n"][1], rtol=1e-14)
-    assert largest_difference(run.state, sv.evolve(SMALL, START, DRIVEN, 0.5, dt=0.02, save_every=25).state) < 1e-15
-    named = sv.evolve(SMALL, START, DRIVEN, 0.4, dt=0.02, save_every=10).observables
+    assert (
+        largest_difference(run.state, sv.evolve(SMALL, START, DRIVEN, 0.5, dt=0.02, save_every=25, method="rk38").state)
+        < 1e-15
+    )
+    named = sv.evolve(SMALL, START, DRIVEN, 0.4, dt=0.02, save_every=10, method="rk38").observables
     assert {name: value.shape[1:] for name, value in named.items()} == {
         "magnetization": (2, 3),
         "charge_current": (2,),
@@ -86,7 +92,7 @@ def test_what_is_saved_and_when():
 
 
 def test_frozen_spins_stay_and_electrons_reach_their_steady_state():
-    run = sv.evolve(SMALL, START, (0.5, -0.3), 200.0, dt=0.05, save_every=1000, freeze_spins=True)
+    run = sv.evolve(SMALL, START, (0.5, -0.3), 200.0, dt=0.05, save_every=1000, freeze_spins=True, method="rk38")
     assert np.array_equal(run.state.spins, START.spins)
     steady = sv.stationary(SMALL, START.spins, (0.5, -0.3))
     assert largest_difference(run.state, steady) < 1e-10
@@ -97,7 +103,7 @@ def test_a_level_after_a_voltage_step_follows_the_closed_keldysh_form(time):
     leads = dict(contacts=[[0], [0]], lead_coupling=(0.8, 0.5), temperature=(0.1, 0.2))
     valve = sv.SpinValve.from_bonds(1, [], mu_bar=0.3, poles=sv.optimized_poles(9, reach=100), **leads)
     start = sv.stationary(valve, np.zeros((0, 3)), (0.1, -0.1))
-    run = sv.evolve(valve, start, (0.7, -0.4), time, dt=0.005, save_every=40)
+    run = sv.evolve(valve, start, (0.7, -0.4), time, dt=0.005, save_every=40, method="rk38")
     h, gammas = 0.3 * np.eye(2), oracles.gamma_matrices(1, [[0], [0]], (0.8, 0.5))
     rho, totals = oracles.keldysh_step(h, gammas, [0.1, -0.1], [0.1, 0.2], [0.6, -0.3], time)
     charge, _ = oracles.lead_currents(totals)
@@ -111,7 +117,7 @@ def test_random_spins_after_a_step_of_both_leads_follow_the_closed_keldysh_form(
     spins = random_spins(np.random.default_rng(11), 12)
     valve = sv.SpinValve.square(7, 3, 2, 2, j_sd=2.0, temperature=0.05)
     start = sv.stationary(valve, spins)
-    run = sv.evolve(valve, start, (0.5, -0.3), 4.0, dt=0.02, save_every=200, freeze_spins=True)
+    run = sv.evolve(valve, start, (0.5, -0.3), 4.0, dt=0.02, save_every=200, freeze_spins=True, method="rk38")
     h = oracles.hamiltonian(21, oracles.square_bonds(7, 3), 1.0, 0.0, 2.0, valve.lattice.spin_sites, spins)
     gammas = oracles.gamma_matrices(21, valve.lattice.contacts, 1.0)
     rho, totals = oracles.keldysh_step(h, gammas, [0.0, 0.0], [0.05, 0.05], [0.5, -0.3], 4.0)
@@ -127,8 +133,8 @@ def test_shifting_all_levels_together_changes_nothing():
     shift = 0.37
     shifted = eqx.tree_at(lambda v: v.mu_bar, SMALL, SMALL.mu_bar + shift)
     start = sv.stationary(shifted, START.spins, (shift, shift))
-    a = sv.evolve(SMALL, START, (0.4, -0.2), 20.0, dt=0.04)
-    b = sv.evolve(shifted, start, (0.4 + shift, -0.2 + shift), 20.0, dt=0.04)
+    a = sv.evolve(SMALL, START, (0.4, -0.2), 20.0, dt=0.04, method="rk38")
+    b = sv.evolve(shifted, start, (0.4 + shift, -0.2 + shift), 20.0, dt=0.04, method="rk38")
     assert largest_difference(a.observables, b.observables) < 1e-10
     assert largest_difference(a.state.spins, b.state.spins) < 1e-10
 
@@ -144,7 +150,7 @@ def test_an_isolated_valve_conserves_energy_spin_and_particles():
             "n": sv.particle_number(valve, state),
         }
 
-    run = sv.evolve(valve, start, None, 100.0, dt=0.01, save_every=1000, observe=invariants)
+    run = sv.evolve(valve, start, None, 100.0, dt=0.01, save_every=1000, observe=invariants, method="rk38")
     for name, at_start in invariants(valve, start).items():
         assert np.abs(run.observables[name] - at_start).max() < 1e-9, name
     assert largest_difference(run.state.spins, start.spins) > 0.1
@@ -157,7 +163,9 @@ def test_rho_stays_hermitian_and_bounded_and_charge_is_balanced():
         "balance": sv.charge_balance(v, s),
         "length": jnp.linalg.norm(s.spins, axis=1),
     }
-    run = sv.evolve(SMALL, START, (0.8, -0.6), 50.0, dt=0.02, save_every=100, observe=observe).observables
+    run = sv.evolve(
+        SMALL, START, (0.8, -0.6), 50.0, dt=0.02, save_every=100, observe=observe, method="rk38"
+    ).observables
     assert run["hermitian"].max() < 1e-12
     assert run["occupations"].min() > -1e-3 and run["occupations"].max() < 1 + 1e-3
     assert np.abs(run["balance"]).max() < 1e-12
@@ -173,7 +181,7 @@ def test_spins_keep_their_length_for_two_thousand_time_units():
         "hermitian": jnp.abs(s.rho - s.rho.conj().T).max(),
         "occupations": jnp.linalg.eigvalsh(s.rho)[jnp.array([0, -1])],
     }
-    run = sv.evolve(valve, start, sv.symmetric(1.0), 2000.0, dt=0.02, save_every=1000, observe=observe)
+    run = sv.evolve(valve, start, sv.symmetric(1.0), 2000.0, dt=0.02, save_every=1000, observe=observe, method="rk38")
     assert np.abs(run.observables["length"] - 1).max() < 1e-8
     assert run.observables["hermitian"].max() < 1e-12
     assert run.observables["occupations"].min() > -3e-5 and run.observables["occupations"].max() < 1 + 3e-5
@@ -189,7 +197,7 @@ def test_gradients_through_a_run_in_the_bias():
     @jax.jit
     def loss(voltage):
         bias = sv.Pulse((0.3, -0.2, 0.1), voltage * jnp.array([0.5, 0.4, -0.6]), 0.6, 0.3)
-        seen = sv.evolve(valve, state, bias, 1.2, dt=0.03, save_every=8).observables
+        seen = sv.evolve(valve, state, bias, 1.2, dt=0.03, save_every=8, method="rk38").observables
         return jnp.sum(seen["magnetization"] * weight) + jnp.sum(seen["charge_current"] ** 2)
 
     slope = jax.grad(loss)(1.1)
@@ -198,7 +206,9 @@ def test_gradients_through_a_run_in_the_bias():
 
 
 def test_a_batch_of_voltages_is_each_run_alone():
-    run = lambda voltage: sv.evolve(SMALL, START, sv.symmetric(voltage), 1.0, dt=0.02, save_every=25).observables
+    run = lambda voltage: (
+        sv.evolve(SMALL, START, sv.symmetric(voltage), 1.0, dt=0.02, save_every=25, method="rk38").observables
+    )
     voltages = jnp.array([0.3, 0.8, -0.5])
     batch = jax.vmap(run)(voltages)
     for number, voltage in enumerate(voltages):
@@ -211,7 +221,7 @@ def test_a_batch_of_valves_has_gradients():
 
     def loss(couplings):
         one = lambda j_sd: sv.evolve(
-            eqx.tree_at(lambda v: v.j_sd, SMALL, j_sd), START, (0.4, -0.2), 0.4, dt=0.02, save_every=20
+            eqx.tree_at(lambda v: v.j_sd, SMALL, j_sd), START, (0.4, -0.2), 0.4, dt=0.02, save_every=20, method="rk38"
         ).state.spins[0, 1]
         return jnp.sum(jax.vmap(one)(couplings) * jnp.array([1.0, -2.0]))
 
@@ -223,7 +233,11 @@ def test_a_batch_of_valves_has_gradients():
 def test_memory_of_a_run_does_not_grow_with_its_length():
     def memory(steps):
         observe = lambda v, s: {"m": sv.magnetization(v, s)}
-        run = jax.jit(lambda s: sv.evolve(SMALL, s, (0.5, 0.0), steps / 50, save_every=steps // 4, observe=observe))
+        run = jax.jit(
+            lambda s: sv.evolve(
+                SMALL, s, (0.5, 0.0), steps / 50, save_every=steps // 4, observe=observe, dt=0.02, method="rk38"
+            )
+        )
         analysis = run.lower(START).compile().memory_analysis()
         return analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
@@ -238,9 +252,9 @@ def test_the_diffrax_solver_takes_the_same_steps():
         term, sv.RungeKutta38(), 0.0, 1.0, 0.02, START, args=valve, **controls, **more
     )
     found = jax.tree.map(lambda x: x[-1], solve(SMALL).ys)
-    assert largest_difference(found, sv.evolve(SMALL, START, DRIVEN, 1.0, dt=0.02).state) < 1e-13
+    assert largest_difference(found, sv.evolve(SMALL, START, DRIVEN, 1.0, dt=0.02, method="rk38").state) < 1e-13
     loss = lambda valve, adjoint: solve(valve, adjoint=adjoint).ys.spins[-1, 0, 1]
-    ours = jax.grad(lambda valve: sv.evolve(valve, START, DRIVEN, 1.0, dt=0.02).state.spins[0, 1])(SMALL)
+    ours = jax.grad(lambda valve: sv.evolve(valve, START, DRIVEN, 1.0, dt=0.02, method="rk38").state.spins[0, 1])(SMALL)
     theirs = eqx.filter_grad(partial(loss, adjoint=diffrax.RecursiveCheckpointAdjoint()))(SMALL)
     assert np.isclose(theirs.j_sd, ours.j_sd, rtol=1e-9)
 
@@ -258,7 +272,7 @@ def test_the_stability_limit_is_where_runs_start_to_blow_up():
     valve = sv.SpinValve.square(4, 1, 1, 1, j_sd=1.0, temperature=0.5, poles=sv.pade_poles(20))
     start = sv.stationary(valve, sv.aligned_spins(valve))
     limit = sv.stability_limit(valve, (0.2, 0.0))
-    end = lambda dt: sv.evolve(valve, start, (0.2, 0.0), 1000 * dt, dt=dt, save_every=1000)
+    end = lambda dt: sv.evolve(valve, start, (0.2, 0.0), 1000 * dt, dt=dt, save_every=1000, method="rk38")
     assert jnp.abs(end(0.98 * limit).state.pi).max() < 2
     with pytest.raises(ValueError, match=r"`dt` must stay below the stability limit [\d.]+ of this valve, but is"):
         end(1.03 * limit)
@@ -274,9 +288,9 @@ def test_a_run_that_diverges_says_when_and_keeps_what_it_saved():
     """A level that runs away: mu(t) becomes nan at t = 1."""
     bias = lambda t: jnp.where(t < 1.0, 1.0, jnp.nan) * jnp.array([0.3, -0.3])
     with pytest.raises(sv.DivergedError, match=r"non-finite after t = 0.8; 2 saves") as caught:
-        sv.evolve(SMALL, START, bias, 2.0, dt=0.04, save_every=10)
+        sv.evolve(SMALL, START, bias, 2.0, dt=0.04, save_every=10, method="rk38")
     kept = caught.value.trajectory
-    good = sv.evolve(SMALL, START, (0.3, -0.3), 0.8, dt=0.04, save_every=10)
+    good = sv.evolve(SMALL, START, (0.3, -0.3), 0.8, dt=0.04, save_every=10, method="rk38")
     assert eqx.tree_equal(kept.observables, good.observables)
 
 
@@ -287,18 +301,18 @@ def test_the_exponential_method_follows_the_runge_kutta_run_through_a_quench():
     bias = sv.symmetric(0.8)
     assert 10 * sv.stability_limit(valve, bias) < 0.1
     run = sv.evolve(valve, start, bias, 4.0, dt=0.1, method="etd", save_every=8)
-    fine = sv.evolve(valve, start, bias, 4.0, dt=0.005, save_every=160)
+    fine = sv.evolve(valve, start, bias, 4.0, dt=0.005, save_every=160, method="rk38")
     assert largest_difference(run.observables, fine.observables) < 2e-5
     assert largest_difference(run.state.rho, fine.state.rho) < 2e-5
     late = sv.evolve(valve, fine.state, bias, 4.0, dt=0.1, method="etd", save_every=40, start_step=40)
-    rest = sv.evolve(valve, fine.state, bias, 4.0, dt=0.005, save_every=800, start_step=800)
+    rest = sv.evolve(valve, fine.state, bias, 4.0, dt=0.005, save_every=800, start_step=800, method="rk38")
     assert largest_difference(late.observables, rest.observables) < 2e-5
 
 
 def test_the_exponential_run_is_of_fourth_order_under_a_smooth_bias():
     smooth = lambda t: jnp.array([0.3, -0.2]) * t**4 / (1 + t**4)
     errors = []
-    exact = sv.evolve(SMALL, START, smooth, 2.0, dt=0.0025, save_every=100).state
+    exact = sv.evolve(SMALL, START, smooth, 2.0, dt=0.0025, save_every=100, method="rk38").state
     for dt in (0.1, 0.05, 0.025):
         errors.append(largest_difference(sv.evolve(SMALL, START, smooth, 2.0, dt=dt, method="etd").state, exact))
     slopes = np.diff(np.log2(errors))

@@ -83,7 +83,9 @@ def test_the_papers_valve_is_recovered_from_200_time_units(off):
 @pytest.mark.parametrize("j_sd", [1.0, 5.0])
 def test_coupling_of_the_papers_chain_is_that_of_the_macrospin_fit(j_sd):
     valve = sv.SpinValve.chain(5, 10, 5, j_sd=j_sd)
-    run = sv.evolve(valve, sv.stationary(valve, sv.aligned_spins(valve)), None, 2000.0, dt=0.1, save_every=10)
+    run = sv.evolve(
+        valve, sv.stationary(valve, sv.aligned_spins(valve)), None, 2000.0, dt=0.1, save_every=10, method="rk38"
+    )
     m = run.observables["magnetization"]
     by_macrospin = sv.fit_macrospin(run.t, m[:, 0], m[:, 1], 5)
     guess = sv.MacrospinModel(j_eff=float(sv.exchange_coupling(valve).rotating), n_s=5)

@@ -9,13 +9,13 @@ import pytest
 import svjax
 
 ROOMS = {
-    "engine": "shown arrays parts sparse products eigenbasis lyapunov patience integrate error_bars least_squares"
-    " devices clock",
+    "engine": "shown arrays parts sparse products eigenbasis lyapunov patience tracing integrate methods error_bars"
+    " least_squares devices clock",
     "model": "units poles lattice sketch geometries bond_lists quantities bands bias builder valve importers"
     " lattice_file spins leads hamiltonian extended parameters drives noise equations observables"
     " local_observables observe levels reach",
     "electrons": "fermi stationary response landauer energy_integral current_noise heat spectrum",
-    "dynamics": "step_size evolve eigenproblem torques stability steady_state branches modes relaxation_fit",
+    "dynamics": "step_size invariants evolve eigenproblem torques stability steady_state branches modes relaxation_fit",
     "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",

@@ -122,6 +122,6 @@ def test_stages_stay_apart_where_everything_but_the_state_is_constant():
     """Under an outer ``jit`` step and valve are constants; the branch between stages must not be folded away."""
     valve = sv.SpinValve.chain(1, 1, 1, j_sd=1.0, leads=True, poles=sv.pade_poles(2))
     state = sv.stationary(valve, sv.aligned_spins(valve))
-    run = jax.jit(lambda s: sv.evolve(valve, s, (0.1, 0.0), 1.0, dt=0.1, save_every=10).state)
+    run = jax.jit(lambda s: sv.evolve(valve, s, (0.1, 0.0), 1.0, dt=0.1, save_every=10, method="rk38").state)
     program = run.lower(state).compile().as_text()
     assert program.count(" conditional(") >= 8, program.count(" conditional(")

@@ -33,7 +33,7 @@ def test_fit_of_a_short_run_is_the_three_calls_by_hand():
     valve = chain(spacer=2, layer=2, j_sd=2.0)
     fit = sv.effective_coupling(valve, 60.0, dt=0.1, save_every=4)
     start = sv.stationary(valve, sv.aligned_spins(valve))
-    run = sv.evolve(valve, start, None, 60.0, dt=0.1, save_every=4)
+    run = sv.evolve(valve, start, None, 60.0, dt=0.1, save_every=4, method="rk38")
     left, right = np.moveaxis(np.asarray(run.observables["magnetization"]), 1, 0)
     by_hand = sv.fit_macrospin(run.t, left, right, 2)
     np.testing.assert_allclose(fit.j_eff, by_hand.j_eff, rtol=1e-10)
@@ -69,7 +69,7 @@ def test_one_layer_has_no_coupling():
 def test_isolated_valve_keeps_energy_spin_and_number():
     valve = chain(j_sd=3.3)
     start = sv.stationary(valve, sv.aligned_spins(valve))
-    end = sv.evolve(valve, start, None, 300.0, dt=0.05, save_every=6000).state
+    end = sv.evolve(valve, start, None, 300.0, dt=0.05, save_every=6000, method="rk38").state
     np.testing.assert_allclose(sv.energy(valve, end), sv.energy(valve, start), atol=1e-5)
     np.testing.assert_allclose(sv.total_spin(valve, end), sv.total_spin(valve, start), atol=1e-5)
     np.testing.assert_allclose(sv.particle_number(valve, end), 20, atol=1e-10)
@@ -156,7 +156,9 @@ def test_spectrum_fluctuates_in_between_only():
     for j_sd in (0.45, 3.5, 5.0):
         valve = chain(j_sd=j_sd)
         start = sv.stationary(valve, sv.aligned_spins(valve))
-        run = sv.evolve(valve, start, None, 500.0, dt=0.1, save_every=10, observe=sv.spectral_observables)
+        run = sv.evolve(
+            valve, start, None, 500.0, dt=0.1, save_every=10, observe=sv.spectral_observables, method="rk38"
+        )
         spread.append(np.std(run.observables["splitting"]) / np.mean(run.observables["splitting"]))
     assert spread[1] > 3 * max(spread[0], spread[2])
 
@@ -167,7 +169,7 @@ def test_a_long_spacer_delays_and_damps():
     valve = chain(400, j_sd=3.3, field=(0.0, 0.0, 1.0))
     start = sv.stationary(valve, sv.aligned_spins(valve))
     observe = lambda valve, state: {"m": sv.magnetization(valve, state)}
-    run = sv.evolve(valve, start, None, 225.0, dt=0.1, save_every=5, observe=observe)
+    run = sv.evolve(valve, start, None, 225.0, dt=0.1, save_every=5, observe=observe, method="rk38")
     first, second = np.moveaxis(np.linalg.norm(run.observables["m"][:, :, :2], axis=-1), 1, 0)
     assert np.all(second[run.t <= 195] < 2e-3)
     assert np.any(second > 0.02)

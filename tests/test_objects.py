@@ -71,7 +71,7 @@ MADE = {
     "RelaxationFit": lambda: sv.fit_relaxation(10 * T, np.exp(-T / 40) * np.cos(2 * T), start=0.0),
     "Run": small_run,
     "RungeKutta38": sv.RungeKutta38,
-    "RunTask": lambda: sv.RunTask(10.0),
+    "RunTask": lambda: sv.RunTask(10.0, dt=0.02, method="rk38"),
     "RunWriter": lambda: sv.RunWriter("a folder that is not there"),
     "Spectrum": lambda: sv.spectrum(VALVE, sv.aligned_spins(VALVE)),
     "SpinValve": lambda: VALVE,

@@ -22,7 +22,9 @@ def closed():
 
 
 def trajectory():
-    return sv.evolve(small_valve(), small_run().equilibrium.state, sv.symmetric(1.0), 2.0, dt=0.05, save_every=5)
+    return sv.evolve(
+        small_valve(), small_run().equilibrium.state, sv.symmetric(1.0), 2.0, dt=0.05, save_every=5, method="rk38"
+    )
 
 
 def lines(ax, colour, style):

@@ -23,8 +23,8 @@ def at(run, stages):
 def test_segments_equal_one_evolution_to_the_last_bit(run):
     valve = small_valve()
     state = sv.stationary(valve, sv.aligned_spins(valve))
-    relaxed = sv.evolve(valve, state, None, 50.0, dt=0.05, save_every=5, start_step=-1000)
-    driven = sv.evolve(valve, relaxed.state, sv.symmetric(1.0), 50.0, dt=0.05, save_every=5)
+    relaxed = sv.evolve(valve, state, None, 50.0, dt=0.05, save_every=5, start_step=-1000, method="rk38")
+    driven = sv.evolve(valve, relaxed.state, sv.symmetric(1.0), 50.0, dt=0.05, save_every=5, method="rk38")
     assert run.status == "complete" and run.end == 50.0
     assert eqx.tree_equal(run.equilibrium.state, relaxed.state)
     assert eqx.tree_equal(run.state, driven.state)
@@ -41,7 +41,9 @@ def test_the_first_row_is_stage_zero_and_nothing_flows_in_it(run):
 
 
 def test_saves_are_counted_from_the_quench_where_stages_are_not_whole_numbers_of_saves(run):
-    other = sv.three_stage(small_valve(), sv.symmetric(1.0), relax=25.15, duration=25.2, dt=0.05, save_every=5)
+    other = sv.three_stage(
+        small_valve(), sv.symmetric(1.0), relax=25.15, duration=25.2, dt=0.05, save_every=5, method="rk38"
+    )
     assert np.array_equal(other.t, [-503 * 0.05, *run.t[(run.t > -25.0) & (run.t <= 25.0)]])
     assert other.end == pytest.approx(25.2)
     assert np.all(np.bincount(other.stage) == [1, 100, 100])
@@ -49,18 +51,20 @@ def test_saves_are_counted_from_the_quench_where_stages_are_not_whole_numbers_of
 
 @pytest.mark.parametrize("relax, duration", [(0.15, 0.2), (0.0, 0.2), (0.15, 0.0), (0.0, 0.0)])
 def test_stages_may_be_shorter_than_the_interval_of_saves_or_empty(relax, duration):
-    run = sv.three_stage(small_valve(), sv.symmetric(1.0), relax=relax, duration=duration, dt=0.05, save_every=5)
+    run = sv.three_stage(
+        small_valve(), sv.symmetric(1.0), relax=relax, duration=duration, dt=0.05, save_every=5, method="rk38"
+    )
     assert np.allclose(run.t, sorted({-relax, 0.0}), atol=1e-15) and run.end == duration
     assert len(run.t) == len(run.stage) == len(run.observables["magnetization"])
     start = sv.stationary(small_valve(), sv.aligned_spins(small_valve()))
-    relaxed = sv.evolve(small_valve(), start, None, relax, dt=0.05).state if relax else start
+    relaxed = sv.evolve(small_valve(), start, None, relax, dt=0.05, method="rk38").state if relax else start
     assert np.allclose(run.equilibrium.state.rho, relaxed.rho, rtol=0, atol=1e-13)
     assert eqx.tree_equal(run.state, run.equilibrium.state) == (duration == 0)
 
 
 def test_one_equilibrium_serves_any_number_of_voltages(run):
     after = dict(duration=50.0, dt=0.05, save_every=5)
-    prepared = sv.prepare_equilibrium(small_valve(), relax=50.0, dt=0.05, save_every=5)
+    prepared = sv.prepare_equilibrium(small_valve(), relax=50.0, dt=0.05, save_every=5, method="rk38")
     assert eqx.tree_equal(prepared.state, run.equilibrium.state)
     again = sv.three_stage(small_valve(), sv.symmetric(1.0), equilibrium=prepared, **after)
     assert same(again.observables, run.observables) and np.array_equal(again.t, run.t)
@@ -74,7 +78,7 @@ def test_time_dependent_bias_sees_the_time_since_the_quench_and_no_time_before(r
     bias = sv.Pulse([0.0, 0.0], [0.8, -0.8], 10.0, 5.0)
     pulsed = sv.three_stage(small_valve(), bias, **SMALL)
     assert same(at(pulsed, [0, 1]), at(run, [0, 1]))
-    driven = sv.evolve(small_valve(), run.equilibrium.state, bias, 50.0, dt=0.05, save_every=5)
+    driven = sv.evolve(small_valve(), run.equilibrium.state, bias, 50.0, dt=0.05, save_every=5, method="rk38")
     assert same(at(pulsed, [2]), driven.observables) and not same(at(pulsed, [2]), at(run, [2]))
 
 
@@ -111,7 +115,9 @@ def test_control_c_keeps_what_was_saved(run):
     assert isinstance(caught.value, sv.Interrupted) and kept.status == "interrupted" and "t = 25" in kept.reason
     assert kept.end == 25.0 and kept.t[-1] == 25.0
     assert same(kept.observables, {name: values[: len(kept.t)] for name, values in run.observables.items()})
-    rest = sv.evolve(small_valve(), kept.state, sv.symmetric(1.0), 25.0, dt=0.05, save_every=5, start_step=500)
+    rest = sv.evolve(
+        small_valve(), kept.state, sv.symmetric(1.0), 25.0, dt=0.05, save_every=5, start_step=500, method="rk38"
+    )
     assert eqx.tree_equal(rest.state, run.state)
 
 
@@ -159,11 +165,11 @@ def test_bad_input_is_refused_before_anything_runs(changes, message):
 
 def test_an_equilibrium_of_another_valve_is_refused(run):
     with pytest.raises(ValueError, match="`equilibrium` must belong to the same valve"):
-        sv.three_stage(small_valve(j_sd=2.1), sv.symmetric(1.0), equilibrium=run.equilibrium, dt=0.05)
+        sv.three_stage(small_valve(j_sd=2.1), sv.symmetric(1.0), equilibrium=run.equilibrium, dt=0.05, method="rk38")
 
 
 def test_a_valve_without_leads_relaxes_too():
     chain = sv.SpinValve.chain(1, 1, 1, j_sd=1.0)
-    run = sv.three_stage(chain, None, relax=10.0, duration=10.0, dt=0.05, save_every=5)
+    run = sv.three_stage(chain, None, relax=10.0, duration=10.0, dt=0.05, save_every=5, method="rk38")
     moved = np.abs(run.observables["magnetization"][-1] - run.observables["magnetization"][0]).max()
     assert len(run.t) == 81 and moved > 1e-3

@@ -95,7 +95,7 @@ def test_a_kick_decays_as_the_mode_says(solved):
     modes = sv.mode_shapes(valve, state, BIAS)
     kicked = state.spins + 1e-3 * modes.shapes[0].real
     start = sv.State(state.rho, state.pi, kicked / jnp.linalg.norm(kicked, axis=1, keepdims=True))
-    run = sv.evolve(valve, start, BIAS, 240.0, dt=0.05, save_every=10)
+    run = sv.evolve(valve, start, BIAS, 240.0, dt=0.05, save_every=10, method="rk38")
     fit = sv.fit_relaxation(run.t, run.observables["magnetization"][:, 1, 1], start=60.0)
     assert abs(fit.t_r * -modes.rates[0].real - 1) < 1e-3
     assert abs(fit.frequency / modes.rates[0].imag - 1) < 1e-4

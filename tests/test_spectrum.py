@@ -117,7 +117,7 @@ def test_empty_and_full_valves_have_no_gap():
 def test_observables_along_a_run_are_those_of_the_spins_at_each_time():
     valve = chain(spacer=3, layer=2, j_sd=3.0)
     start = sv.stationary(valve, sv.aligned_spins(valve))
-    run = sv.evolve(valve, start, None, 6.0, dt=0.1, save_every=20, observe=sv.spectral_observables)
+    run = sv.evolve(valve, start, None, 6.0, dt=0.1, save_every=20, observe=sv.spectral_observables, method="rk38")
     found = run.observables
     assert found["spins"].shape == (3, 4, 3)
     np.testing.assert_array_equal(found["spins"][-1], run.state.spins)

@@ -56,7 +56,7 @@ def test_evolution_ends_there():
     state = sv.steady_state(valve, (0.3, -0.2))
     kicked = np.asarray(state.spins) + np.array([[0, 0.05, 0.03]] * 2)
     start = sv.State(state.rho, state.pi, kicked / np.linalg.norm(kicked, axis=1, keepdims=True))
-    run = sv.evolve(valve, start, (0.3, -0.2), 400.0, dt=0.05)
+    run = sv.evolve(valve, start, (0.3, -0.2), 400.0, dt=0.05, method="rk38")
     assert jnp.max(jnp.abs(run.state.spins - state.spins)) < 1e-3 * jnp.max(jnp.abs(kicked - state.spins))
 
 

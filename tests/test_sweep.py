@@ -30,7 +30,9 @@ def fixture_path(tmp_path_factory):
 def alone(valve, voltage, task=TASK):
     """One run from aligned spins."""
     start = sv.stationary(valve, sv.aligned_spins(valve))
-    return sv.evolve(valve, start, sv.symmetric(voltage), task.duration, dt=task.dt, save_every=task.save_every)
+    return sv.evolve(
+        valve, start, sv.symmetric(voltage), task.duration, dt=task.dt, save_every=task.save_every, method="rk38"
+    )
 
 
 def test_every_point_is_the_run_that_it_would_be_alone(path):
@@ -87,13 +89,13 @@ def test_chunks_are_tiles(path):
 def test_zipped_lists_and_any_parameter_of_valve_and_bias(tmp_path):
     valve, pulse = small_valve(), sv.Pulse((0.0, 0.0), (0.1, -0.1), 5.0, 2.0)
     grid = {"j_sd": [1.0, 2.0], "temperature[0]": [0.1, 0.05], "amplitude[1]": [-0.3, 0.3]}
-    task = sv.RunTask(10.0, dt=0.05, save_every=5, start="aligned", observe=("energy", "spins"))
+    task = sv.RunTask(10.0, dt=0.05, save_every=5, start="aligned", observe=("energy", "spins"), method="rk38")
     found = sv.sweep(valve, grid, task, bias=pulse, zipped=True)
     assert found["energy"].dims == ("point", "time") and found["spins"].dims == ("point", "time", "spin", "component")
     assert set(found) == {"energy", "spins", "end", "status", "reason", "begun"}
     other, bias = sv.set_parameters(valve, pulse, {"j_sd": 2.0, "temperature[0]": 0.05, "amplitude[1]": 0.3})
     start = sv.stationary(other, sv.aligned_spins(other))
-    run = sv.evolve(other, start, bias, 10.0, dt=0.05, save_every=5)
+    run = sv.evolve(other, start, bias, 10.0, dt=0.05, save_every=5, method="rk38")
     assert np.abs(found["spins"].values[1, -1] - run.state.spins).max() < 1e-12
     assert float(found["energy"][1, -1]) == pytest.approx(float(sv.energy(other, run.state)), abs=1e-12)
     assert found["j_sd"].dims == ("point",) and found["amplitude[1]"].attrs["units"] == "hopping"
@@ -139,7 +141,7 @@ def test_runs_start_in_the_equilibrium_of_their_valve():
     state = sv.steady_state(small_valve(), None)
     point = found.sel({"anisotropy[1]": 0.1, "voltage": 0.5})
     assert np.abs(point["magnetization"].values[0] - sv.magnetization(small_valve(), state)).max() < 1e-9
-    run = sv.evolve(small_valve(), state, sv.symmetric(0.5), 60.0, dt=0.05, save_every=5)
+    run = sv.evolve(small_valve(), state, sv.symmetric(0.5), 60.0, dt=0.05, save_every=5, method="rk38")
     for name in ("magnetization", "charge_current"):
         assert np.abs(point[name].values[1:] - run.observables[name]).max() < 1e-8
     still = found.sel(voltage=0.0)

@@ -87,7 +87,7 @@ class ValveOptions(ShapeOptions):
             physics[name] = value[0] if len(value) == 1 else value
         built = valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=self._expansion())
         if self.poles == "auto" and self.drops():
-            levels = [jnp.zeros(2), *(drop(0.0) for drop in self.drops())]
+            levels = [jnp.zeros(2), *(drop(jnp.zeros(())) for drop in self.drops())]
             chosen = reach.poles_reaching((built, mu) for mu in levels)
             built = eqx.tree_at(lambda v: v.poles, built, chosen)
         return built
@@ -126,10 +126,10 @@ class RunOptions(ValveOptions):
     """Time at zero bias before the quench, stage 1 [hbar/gamma]."""
     duration: float = 1000.0
     """Time after the quench, stage 2 [hbar/gamma]."""
-    dt: float = 0.04
-    """Time step [hbar/gamma]."""
-    method: Literal["rk38", "etd"] = "rk38"
-    """rk38: the paper's Runge-Kutta method. etd: exponential steps, for optimized poles and a dt of 0.1."""
+    dt: float | None = None
+    """Time step [hbar/gamma]; the longest accurate one if not given."""
+    method: Literal["etd", "rk38"] = "etd"
+    """etd: exponential steps, which follow any poles. rk38: the paper's Runge-Kutta method, with steps of 0.02."""
     save_every: int = 5
     """Steps between saves [steps]."""
     observe: tuple[str, ...] = ()
@@ -256,7 +256,7 @@ def toml_arguments(path: Path, options: type[ShapeOptions], command: str) -> lis
             arguments.append(option if value else f"--no-{option[2:]}")
         elif types[name] is bool:
             raise ValueError(f"Key `{key}` of {path} must be true or false, but is {value!r}.")
-        elif isinstance(value, list) and types[name] in (int, float, Path, Count):
+        elif isinstance(value, list) and types[name] in (int, float, Path, Count, float | None, Path | None):
             raise ValueError(f"Key `{key}` of {path} must be one value, but is the list {value}.")
         else:
             words = _words(key, value)

@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from svjax.dynamics.step_size import check_method, check_step, whole_steps
-from svjax.engine.arrays import Numbers, known
-from svjax.engine.integrate import checkpointed_scan, exponential_step, runge_kutta_step
+from svjax.dynamics.step_size import check_step, default_dt, whole_steps
+from svjax.engine.arrays import Numbers, known, whole_number
+from svjax.engine.integrate import checkpointed_scan, runge_kutta_step
+from svjax.engine.methods import AbstractMethod, as_method
 from svjax.engine.parts import Parts, apart, together
 from svjax.engine.shown import Shown
-from svjax.model.bias import Bias, as_bias
-from svjax.model.drives import Drive, check_drive
+from svjax.model.bias import AbstractBias, Bias, as_bias, described
+from svjax.model.drives import Drive, check_drive, drive_breaks
 from svjax.model.equations import Coefficients, State, check_state, coefficients, coupled_derivative, slope
 from svjax.model.extended import extended
 from svjax.model.leads import decay_rates
@@ -61,10 +62,10 @@ def evolve(
     bias: Bias | Numbers | None,
     duration: float,
     *,
-    dt: float = 0.02,
+    dt: float | None = None,
     save_every: int | None = None,
     start_step: int = 0,
-    method: str = "rk38",
+    method: str = "etd",
     observe: Observe | Sequence[str] | None = None,
     freeze_spins: bool = False,
     drive: Drive | None = None,
@@ -76,11 +77,11 @@ def evolve(
 
     - `state`: where to start, for instance from `stationary`.
     - `bias`: `symmetric(V)`, `asymmetric(V)`, one mu_l per lead, any function of the time that returns that, or None.
-    - `duration`, `dt`: in 1/hopping; the duration is a whole number of steps.
+    - `duration`, `dt`: in 1/hopping; the duration is a whole number of steps. None: as `suggest_dt` says, or less.
     - `save_every`: steps between saves (about 0.5 time units if None). Steps after the last save reach the final state.
     - `start_step`: the run starts at time start_step * dt, which matters for a bias that depends on time.
-    - `method`: "rk38", the 3/8-rule Runge-Kutta method of the paper, or "etd", a fourth-order exponential method that
-      takes the decay of the poles exactly, so that only the electrons' bandwidth and the spins limit the step.
+    - `method`: "etd", a fourth-order exponential method that takes the decay of the poles exactly, so that only the
+      electrons' bandwidth and the spins limit the step, or "rk38", the 3/8-rule Runge-Kutta method of the paper.
     - `observe`: function of (valve, state) that returns a dict of arrays, or names such as ("spins", "energy");
       `default_observables` if None.
     - `freeze_spins`: keep the spins where they are.
@@ -97,25 +98,34 @@ def evolve(
     check_state(valve, state)
     check_spins(valve, state.spins)
     bias = as_bias(bias, len(valve.lattice.contacts))
+    rule = as_method(method)
+    dt = default_dt(valve, bias, method, duration) if dt is None else dt
     steps = whole_steps(duration, dt)
     save_every = max(1, min(round(0.5 / dt), steps)) if save_every is None else save_every
-    if save_every != int(save_every) or save_every < 1:
-        raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
+    save_every = whole_number(save_every, "save_every", 1)
     if save_every > steps > 0:
         raise ValueError(f"Argument `save_every` must be at most the {steps} steps of the run, but is {save_every}.")
-    check_method(method)
-    check_step(valve, bias, dt, start_step * dt, method)
-    if known(start_step) and start_step == 0:
+    start = whole_number(start_step, "start_step", None) if known(start_step) else start_step
+    check_step(valve, bias, dt, rule)
+    if known(start) and start == 0:
         check_poles(valve, state.spins, bias(jnp.zeros(())))
     if drive is not None:
         check_drive(valve, drive)
-    observe = as_observe(observe)
-    step = Step(valve, bias, jnp.asarray(dt, valve.j_sd.dtype), method, freeze_spins, drive, key)
-    first = jnp.asarray(start_step)
+    step = Step(valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, key)
+    return march(step, state, start, steps, save_every, as_observe(observe))
+
+
+def march(step: Step, state: State, start: int | Array, steps: int, save_every: int, observe: Observe) -> Trajectory:
+    """``steps`` steps of a run, from step number ``start`` on; what `evolve` does after its checks.
+
+    The step from t = 0, at which the bias is switched on, is taken in parts where the method asks for it. A ``start``
+    that is an array does not begin a run. Raises `DivergedError`.
+    """
+    first = jnp.asarray(start)
     done = first - 1  # a step that is not in this run
-    if method == "etd" and isinstance(start_step, int) and start_step == 0 and steps:
+    if len(step.method.grades) > 1 and isinstance(start, int) and start == 0 and steps:
         state, done = graded_start(step, state), first
-    trajectory, finite = run_steps(step, state, first, done, steps, int(save_every), observe)
+    trajectory, finite = run_steps(step, state, first, done, steps, save_every, observe)
     if known(finite):
         _raise_if_diverged(trajectory, np.asarray(finite))
     return trajectory
@@ -125,10 +135,10 @@ class Step(eqx.Module):
     """One step of a run, from time n dt: the valve, its bias and how it is integrated."""
 
     valve: SpinValve
-    bias: Bias
+    bias: AbstractBias
     dt: Array
-    method: str = eqx.field(static=True)
-    freeze_spins: bool = eqx.field(static=True)
+    method: AbstractMethod = eqx.field(static=True)
+    freeze_spins: bool = eqx.field(static=True, default=False)
     drive: Drive | None = None
     key: Array | None = None
     of: Coefficients | None = None
@@ -140,8 +150,35 @@ class Step(eqx.Module):
         return dataclasses.replace(self, of=coefficients(self.valve))
 
     def __call__(self, state: State, n: Array) -> State:
-        step = self.with_noise(n)
-        return step.ended(step.advance(state, n * self.dt, self.dt))
+        """The state, in `Parts`, from n dt to (n + 1) dt; in parts if the bias jumps in between."""
+        step, t = self.with_noise(n), n * self.dt
+        breaks = self.breaks()
+        if not breaks.size:
+            return step.ended(step.advance(state, t, self.dt))
+        near = 1e-9 * self.dt  # a jump at the end of a step belongs to the next one
+        inside = (breaks >= t - near) & (breaks < t + self.dt - near)
+        first = jnp.clip(jnp.min(jnp.where(inside, breaks, jnp.inf)) - t, 0, self.dt)
+        last = jnp.clip(jnp.max(jnp.where(inside, breaks, -jnp.inf)) - t, 0, self.dt)
+        moved = jax.lax.cond(
+            jnp.any(inside),
+            jax.checkpoint(lambda state: step.in_parts(state, t, first, last)),
+            lambda state: step.advance(state, t, self.dt),
+            state,
+        )
+        return step.ended(moved)
+
+    def breaks(self) -> Float[Array, "breaks"]:
+        """The times around which steps are taken in parts."""
+        ramps = [] if self.drive is None else [drive_breaks(self.drive, self.dt)]
+        return jnp.concatenate([self.bias.breaks(self.dt), *ramps]).astype(self.dt.dtype)
+
+    def in_parts(self, state: State, t: Array, first: Array, last: Array) -> State:
+        """The state after a step from ``t`` within which something jumps at t + ``first`` and t + ``last``."""
+        rest = (self.dt - last) * jnp.asarray(self.method.grades, self.dt.dtype)
+        lengths = jnp.concatenate([jnp.stack([first, last - first]).astype(self.dt.dtype), rest])
+        starts = t + jnp.cumsum(lengths) - lengths
+        part = lambda state, piece: (self.advance(state, *piece), None)
+        return jax.lax.scan(part, state, (starts, lengths))[0]
 
     def valve_at(self, t: Array) -> SpinValve:
         """The valve at time ``t``."""
@@ -162,11 +199,16 @@ class Step(eqx.Module):
         return state if self.key is None else eqx.tree_at(lambda s: s.spins, state, renormalized(state.spins))
 
     def advance(self, state: State, t: Array, dt: Array) -> State:
-        """The state, in `Parts`, from ``t`` to ``t + dt``."""
-        derivative = lambda t, state: self.derivative(t, state)
-        if self.method == "etd":
-            return exponential_step(derivative, pole_decay(self.valve), t, state, dt)
-        return runge_kutta_step(derivative, t, state, dt)
+        """The state, in `Parts`, from ``t`` to ``t + dt``, with everything as it is between the jumps around."""
+        breaks, middle = self.breaks(), t + dt / 2
+        if not breaks.size:
+            derivative = lambda t, state: self.derivative(t, state)
+        else:
+            begin = jnp.max(jnp.where(breaks <= middle, breaks, -jnp.inf))
+            before = breaks - jnp.finfo(breaks.dtype).eps * (jnp.abs(breaks) + self.dt)
+            end = jnp.min(jnp.where((breaks > middle) & jnp.isfinite(breaks), before, jnp.inf))
+            derivative = lambda t, state: self.derivative(jnp.clip(t, begin, end), state)
+        return self.method.step(derivative, pole_decay(self.valve), t, state, dt)
 
     def derivative(self, t: Array, state: State) -> State:
         """d(state)/dt at time ``t`` of a state in `Parts`."""
@@ -176,19 +218,12 @@ class Step(eqx.Module):
         return eqx.tree_at(lambda s: s.spins, found, jnp.zeros_like(state.spins)) if self.freeze_spins else found
 
 
-_GRADES = np.array([0.025] * 4 + [0.1] * 2 + [0.7 / 3] * 3)
-"""The parts of the first exponential step. The levels may have jumped there, and the fast poles' answer, which the
-exponential follows in Pi but the quadrature of rho does not, would leave an error of second order in the step."""
-
-
 @eqx.filter_jit
 def graded_start(step: Step, state: State) -> State:
-    """The step from t = 0, at which the levels may have jumped, in parts."""
+    """The step from t = 0, at which the levels may jump away from those of the state, in parts."""
     step = step.prepared().with_noise(jnp.zeros((), int))
-    times = np.concatenate([[0.0], np.cumsum(_GRADES)[:-1]])
-    part = lambda state, grade: (step.advance(state, grade[0] * step.dt, grade[1] * step.dt), None)
-    grades = jnp.asarray(np.stack([times, _GRADES], 1), step.dt.dtype)
-    return step.ended(together(jax.lax.scan(part, apart(state), grades)[0]))
+    zero = jnp.zeros_like(step.dt)
+    return step.ended(together(step.in_parts(apart(state), zero, zero, zero)))
 
 
 @eqx.filter_jit

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from svjax.engine.arrays import Numbers, known, real_array
-from svjax.model.bias import Bias, as_bias
+from svjax.engine.methods import AbstractMethod, as_method
+from svjax.model.bias import Bias, as_bias, described
+from svjax.model.extended import extended
 from svjax.model.hamiltonian import hopping_reach
 from svjax.model.leads import broadening
-from svjax.model.valve import SpinValve, lead_poles, prepare
+from svjax.model.valve import SpinValve, lead_poles, per_spin, prepare
 
-METHODS = ("rk38", "etd")
+COARSE = 2.2
+"""How much longer than an accurate step one may be without a warning."""
+SPIN_LOSS = 1e-7
+"""What a spin that precesses at a right angle to its field may lose of its length per unit of time in `suggest_dt`: the
+classic methods shorten it by (omega dt)^6/144 in each step."""
 
 
 def whole_steps(duration: float, dt: float, argument: str = "duration") -> int:
@@ -32,55 +42,110 @@ def whole_steps(duration: float, dt: float, argument: str = "duration") -> int:
     return steps
 
 
-def stability_limit(
-    valve: SpinValve, bias: Bias | Numbers | None = None, t: float = 0.0, method: str = "rk38"
-) -> float:
-    """The largest stable step, from bounds on the eigenvalues of the linear equations of rho and Pi.
+def default_dt(valve: SpinValve, bias: Bias | Numbers | None, method: str, *durations: float) -> float:
+    """The longest step not beyond `suggest_dt` of which all ``durations`` are whole numbers."""
+    leaves = jax.tree.leaves((valve, bias))
+    if not known(*leaves):
+        raise ValueError("Argument `dt` must be given inside of jit, grad or vmap, where none can be chosen.")
+    most = suggest_dt(valve, bias, method)
+    for name, value in zip(("duration", "relax"), durations, strict=False):
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"Argument `{name}` must be a positive number, but is {value}.")
+    exact = [Fraction(repr(float(value))) for value in durations if value]
+    if not exact:
+        return most
+    below = math.lcm(*(part.denominator for part in exact))
+    common = math.gcd(*(int(part * below) for part in exact)) / below
+    return common / math.ceil(common / most * (1 - 1e-9))
 
-    Pi_lp decays with xi_p/beta_l + i (H - mu_l) and rho turns with differences of levels; the levels lie within
-    Gershgorin's bound. Beyond the limit the amplification factor of one of them exceeds one. The exponential method
-    takes the decay exactly, and without it the poles set no limit.
+
+def stability_limit(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "etd") -> float:
+    """The longest stable step, from bounds on the eigenvalues of the equations of rho, Pi and the spins.
+
+    Pi_lp decays with xi_p/beta_l + i (H - mu_l), rho turns with differences of levels, which lie within Gershgorin's
+    bound, and spins precess at twice their largest field at most. mu_l is taken at all times. Beyond the limit the
+    amplification factor of one of them exceeds one. The exponential method takes the decay exactly, and without it the
+    poles set no limit.
     """
-    valve = prepare(valve)
-    reach = hopping_reach(valve) + float(jnp.max(jnp.abs(valve.j_sd), initial=0.0)) / 2
-    rates = [2j * reach]
+    valve, rule = _wide(valve), as_method(method)
+    steps = [rule.longest_step(2j * _reach(valve)), rule.longest_step(2j * _largest_field(valve))]
     if valve.lattice.contacts:
-        mu = np.asarray(as_bias(bias, len(valve.lattice.contacts))(jnp.asarray(t)))
-        fastest = np.array([float(np.max(poles.xi)) for poles in lead_poles(valve)])
-        decay = fastest * np.asarray(valve.temperature) * (method != "etd")
-        shift = [float(np.max(np.abs(np.asarray(valve.mu_bar) - m))) for m in mu]
-        rates += [-d + 1j * (reach + s) for d, s in zip(decay, shift, strict=True)]
-        rates.append(-float(np.max(np.linalg.norm(np.asarray(broadening(valve)), 2, axis=(1, 2)))))
-    return min(_longest_step(rate) for rate in rates)
+        for poles, temperature, turning in zip(
+            lead_poles(valve), valve.temperature, _turning(valve, bias), strict=True
+        ):
+            steps.append(rule.longest_step(1j * turning, float(np.max(poles.xi)) * float(temperature)))
+        steps.append(rule.longest_step(-float(np.max(np.linalg.norm(np.asarray(broadening(valve)), 2, axis=(1, 2))))))
+    return min(steps)
 
 
-def suggest_dt(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "rk38") -> float:
-    """A step, in 1/hopping, that keeps the error of a run near 1e-5: one radian of the fastest turning of rho per step,
-    and 0.8 of `stability_limit` at most; rounded down to one digit (1, 2 or 5), so that durations are whole steps."""
-    free = stability_limit(valve, bias, method="etd") / _longest_step(1j)
-    most = min(free, 0.8 * stability_limit(valve, bias, method=method))
+def suggest_dt(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "etd") -> float:
+    """A step, in 1/hopping, that keeps the error of a run near 1e-5, rounded down to one digit (1, 2 or 5).
+
+    At most one radian of the fastest turning of rho and Pi per step, a loss of `SPIN_LOSS` by the spins' uniform
+    precession, and 0.8 of `stability_limit`.
+    """
+    most = min(0.8 * stability_limit(valve, bias, method), 1.0, *_longest_accurate(valve, bias).values())
     power = 10.0 ** np.floor(np.log10(most))
     return float(f"{max(digit for digit in (1, 2, 5) if digit * power <= most * (1 + 1e-9)) * power:.1g}")
 
 
-def _longest_step(rate: complex) -> float:
-    """The step at which |1 + z + z^2/2 + z^3/6 + z^4/24| with z = rate dt first exceeds one."""
-    scale = np.linspace(0, 3, 3001)[1:]
-    z = scale * rate / max(abs(rate), 1e-300)
-    growing = np.abs(1 + z + z**2 / 2 + z**3 / 6 + z**4 / 24) > 1 + 1e-12
-    return float(scale[np.argmax(growing)] / max(abs(rate), 1e-300)) if growing.any() else np.inf
+def _longest_accurate(valve: SpinValve, bias: Bias | Numbers | None) -> dict[str, float]:
+    """The steps in which the electrons turn by one radian, the levels of the leads by one against those of the valve,
+    and the spins lose `SPIN_LOSS`."""
+    valve = _wide(valve)
+    uniform = jnp.linalg.norm(per_spin(valve, "field"), axis=-1) + 2 * jnp.abs(per_spin(valve, "anisotropy"))
+    leads = _turning(valve, bias) if valve.lattice.contacts else []
+    rates = {"electrons": 2 * _reach(valve), "levels of the leads": max(leads, default=0.0)}
+    found = {name: 1 / rate for name, rate in rates.items() if rate}
+    fastest = float(jnp.max(uniform, initial=0.0))
+    return found | ({"spins": (144 * SPIN_LOSS / fastest) ** 0.2 / fastest} if fastest else {})
 
 
-def check_method(method: str) -> None:
-    """Raise unless ``method`` is one of `METHODS`."""
-    if method not in METHODS:
-        raise ValueError(f"Argument `method` must be one of {METHODS}, but is {method!r}.")
+def _wide(valve: SpinValve) -> SpinValve:
+    """A valve with the sites of its leads' bands, whose own levels move with those of the leads."""
+    valve = prepare(valve)
+    return extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))
 
 
-def check_step(valve: SpinValve, bias: Bias, dt: float, t: float, method: str = "rk38") -> None:
-    """Raise if ``dt`` is beyond `stability_limit` (skipped while parameters are traced)."""
-    if not known(*jax.tree.leaves((valve, bias, t))):
+def _reach(valve: SpinValve) -> float:
+    """No level lies further from those of the sites."""
+    return hopping_reach(valve) + float(jnp.max(jnp.abs(valve.j_sd), initial=0.0)) / 2
+
+
+def _turning(valve: SpinValve, bias: Bias | Numbers | None) -> list[float]:
+    """The largest |level - mu_l| at any time, for each lead."""
+    levels = np.asarray(described(as_bias(bias, len(valve.lattice.contacts))).extremes())
+    sites = np.asarray(valve.mu_bar).reshape(-1, 1, 1)
+    return (_reach(valve) + np.abs(sites - levels).max((0, 1))).tolist()
+
+
+def _largest_field(valve: SpinValve) -> float:
+    """A bound on |B_j|: of every term of `spin_energy` the largest field of one spin, and J_sd/2 of an electron."""
+    lattice, spins = valve.lattice, len(valve.lattice.spin_sites)
+    if not spins:
+        return 0.0
+    field = np.linalg.norm(per_spin(valve, "field"), axis=-1) + 2 * np.abs(per_spin(valve, "anisotropy"))
+    field = field + np.abs(per_spin(valve, "j_sd")) / 2
+    field = field + np.abs(float(valve.j_ex)) * np.asarray(lattice.spin_neighbours(jnp.ones((spins, 1))))[:, 0]
+    if valve.spin_bonds is not None:
+        bonds = np.asarray(valve.spin_bonds)
+        size = np.abs(bonds) if bonds.ndim == 1 else np.linalg.norm(bonds, 2, axis=(1, 2))
+        field = field + np.bincount(lattice.spin_pairs.ravel(), np.repeat(size, 2), spins)
+    return float(field.max())
+
+
+def check_step(valve: SpinValve, bias: Bias, dt: float, method: AbstractMethod) -> None:
+    """Raise if ``dt`` is beyond `stability_limit`, and warn where it cannot be accurate (skipped while parameters are
+    traced)."""
+    if not known(*jax.tree.leaves((valve, bias))):
         return
-    limit = stability_limit(valve, bias, t, method)
+    limit = stability_limit(valve, bias, method.name)
     if dt > limit:
         raise ValueError(f"Argument `dt` must stay below the stability limit {limit:.4g} of this valve, but is {dt:g}.")
+    coarse = [name for name, step in _longest_accurate(valve, bias).items() if dt > COARSE * step]
+    if coarse:
+        better = suggest_dt(valve, bias, method.name)
+        warnings.warn(
+            f"Argument `dt` is {dt:g}, too long to follow the {' and the '.join(coarse)}; {better:g} would do.",
+            stacklevel=3,
+        )

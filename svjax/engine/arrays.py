@@ -59,16 +59,17 @@ def _array(value: Numbers, name: str) -> Array:
     return array
 
 
-def whole_number(value: object, name: str, least: int = 0) -> int:
+def whole_number(value: object, name: str, least: int | None = 0) -> int:
     """``value`` as an int, from any type of whole number; floating-point numbers and truth values are no counts."""
+    bound = "" if least is None else f" of at least {least}"
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
         count = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ValueError(f"Argument `{name}` must be a whole number of at least {least}, but is {value!r}.") from None
-    if count < least:
-        raise ValueError(f"Argument `{name}` must be a whole number of at least {least}, but is {count}.")
+        raise ValueError(f"Argument `{name}` must be a whole number{bound}, but is {value!r}.") from None
+    if least is not None and count < least:
+        raise ValueError(f"Argument `{name}` must be a whole number{bound}, but is {count}.")
     return count
 
 

@@ -95,7 +95,7 @@ def _phi(z: Array) -> list[Array]:
     safe = jnp.where(small, 1.0, z)
     values = [jnp.exp(z)]
     for k in (1, 2, 3):
-        series = sum(jnp.where(small, z, 0.0) ** n / factorial(n + k) for n in range(18))
+        series = sum(jnp.where(small, z, 0.0) ** n * (1 / factorial(n + k)) for n in range(18))
         values.append(jnp.where(small, series, (values[-1] - 1 / factorial(k - 1)) / safe))
     return values
 

@@ -16,9 +16,10 @@ from jaxtyping import Array, ArrayLike, Float
 from svjax.dynamics.evolve import Trajectory, evolve
 from svjax.dynamics.modes import relaxation_modes
 from svjax.dynamics.steady_state import steady_state
-from svjax.dynamics.step_size import check_method, check_step
+from svjax.dynamics.step_size import check_step
 from svjax.electrons.stationary import stationary
 from svjax.engine.arrays import Numbers
+from svjax.engine.methods import as_method
 from svjax.engine.shown import Shown
 from svjax.macrospin.model import MacrospinModel, solve_macrospin
 from svjax.model.bias import as_bias, symmetric
@@ -136,12 +137,11 @@ class Trace(Shown, eqx.Module):
             if not callable(self.start) and np.shape(self.start) != (2, 3):
                 raise ValueError(f"Argument `start` must be of shape (2, 3), but is of shape {np.shape(self.start)}.")
         else:
-            check_method(self.method)
-            leads = len(valve.lattice.contacts)
+            rule, leads = as_method(self.method), len(valve.lattice.contacts)
             wrong = np.abs(self.t / self.dt - self.steps) > 1e-6
             if np.any(wrong):
                 raise ValueError(f"Argument `t` must be whole steps of dt = {self.dt:g}, but is {self.t[wrong][0]:g}.")
-            check_step(valve, as_bias(self.bias if self.bias is not None else bias, leads), self.dt, 0.0, self.method)
+            check_step(valve, as_bias(self.bias if self.bias is not None else bias, leads), self.dt, rule)
         _check_values(self.values, self.sigma, "t", self.t)
         _check_shape(self.values, eqx.filter_eval_shape(lambda *model: self.predicted(*model), valve, bias))
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from svjax.engine.arrays import Numbers, Scalar, real_array, whole_number
 from svjax.engine.shown import Shown
+from svjax.model.bias import steep, straight_lines
 from svjax.model.parameters import set_parameters
 from svjax.model.valve import QUANTITIES, SpinValve, per_spin, prepare
 
@@ -107,7 +108,12 @@ class Ramp(Shown, eqx.Module):
             raise ValueError(f"Arguments `times` and `values` must be lists of one length, but are {self.times.shape}.")
 
     def __call__(self, valve: SpinValve, t: Array) -> SpinValve:
-        return set_parameters(valve, None, {self.name: jnp.interp(t, self.times, self.values)})[0]
+        return set_parameters(valve, None, {self.name: straight_lines(t, self.times, self.values)})[0]
+
+
+def drive_breaks(drive: Drive, dt: Array) -> Float[Array, "breaks"]:
+    """Times at which a drive changes faster than steps of ``dt`` follow: those of a `Ramp`, of other drives none."""
+    return steep(drive.times, drive.values, dt) if isinstance(drive, Ramp) else jnp.zeros(0)
 
 
 def check_drive(valve: SpinValve, drive: Drive) -> None:

@@ -18,7 +18,8 @@ from svjax.dynamics.modes import chosen_roots
 from svjax.dynamics.steady_state import steady_state
 from svjax.dynamics.torques import is_isolated, torque_limit, unrest
 from svjax.electrons.stationary import stationary, stationary_state
-from svjax.model.bias import Bias
+from svjax.engine.methods import AbstractMethod
+from svjax.model.bias import Bias, described
 from svjax.model.equations import State, spins_derivative
 from svjax.model.levels import constant_levels
 from svjax.model.observe import Observables
@@ -101,7 +102,13 @@ def equilibrium_points(
 
 @eqx.filter_jit
 def quench_points(
-    spread: Spread, method: str, observe: Observables, valve: SpinValve, bias: Bias, dt: Array, points: PyTree
+    spread: Spread,
+    method: AbstractMethod,
+    observe: Observables,
+    valve: SpinValve,
+    bias: Bias,
+    dt: Array,
+    points: PyTree,
 ) -> tuple[State, dict[str, Array]]:
     """What is observed of all ``points`` (values and states) at t = 0, and the states from which to go on: behind
     the first step where the method takes that one in parts."""
@@ -109,8 +116,8 @@ def quench_points(
     def one(shared: tuple[SpinValve, Bias, Array], point: tuple[Values, State]) -> tuple[State, dict[str, Array]]:
         valve, bias = set_parameters(*shared[:2], point[0])
         found = observe(valve, point[1])
-        step = Step(valve, Quench(bias, jnp.array(True)), shared[2], method, False)
-        return graded_start(step, point[1]) if method == "etd" else point[1], found
+        step = Step(valve, Quench(described(bias), jnp.array(True)), shared[2], method)
+        return graded_start(step, point[1]) if len(method.grades) > 1 else point[1], found
 
     return spread(one, (valve, bias, dt), points)
 
@@ -118,7 +125,7 @@ def quench_points(
 @eqx.filter_jit
 def march_points(
     spread: Spread,
-    method: str,
+    method: AbstractMethod,
     observe: Observables | None,
     steps: int,
     save_every: int,
@@ -134,7 +141,7 @@ def march_points(
     def one(shared: tuple[SpinValve, Bias, dict[str, Array]], point: tuple[Values, State]):
         where = shared[2]
         valve, bias = set_parameters(*shared[:2], point[0])
-        step = Step(valve, Quench(bias, where["on"]), where["dt"], method, False)
+        step = Step(valve, Quench(described(bias), where["on"]), where["dt"], method)
         look = (lambda valve, state: {}) if observe is None else observe
         found, finite = run_steps(step, point[1], where["first"], where["done"], steps, save_every, look)
         return found.state, found.observables, finite

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from svjax.dynamics.evolve import evolve
+from svjax.dynamics.evolve import DivergedError, march
+from svjax.dynamics.invariants import balance_limit, length_error, length_limit
 from svjax.electrons.fermi import exact_density_matrix
 from svjax.electrons.stationary import stationary
 from svjax.model.equations import State
 from svjax.model.observables import charge_balance
-from svjax.simulations.loop import Quench, Run
+from svjax.simulations.loop import Run, plan_step
 from svjax.simulations.plan import Plan
 
 POLE_LIMIT = 1e-4
@@ -85,20 +86,23 @@ def convergence_report(run: Run) -> Convergence:
     - "Hermiticity": largest element of rho - rho^+.
     """
     plan, state = run.plan, run.state
-    double = plan.valve.j_sd.dtype == jnp.float64
-    rounding = 1e-10 if double else 1e-3
-    rho = np.asarray(state.rho)
+    rounding, rho = balance_limit(plan.valve.dtype), np.asarray(state.rho)
+    if not (np.isfinite(rho).all() and np.isfinite(np.asarray(state.spins)).all()):
+        return Convergence((Check("finite state", math.inf, 0.0, "take a smaller dt"),))
     checks, pole_norm = [], 0.0
     if plan.valve.lattice.contacts:
-        error = _pole_error(run)
-        pole_norm = float(np.linalg.norm(error, 2))
-        checks.append(Check("poles", float(np.abs(error).max()), POLE_LIMIT, "take more poles"))
+        try:
+            error = _pole_error(run)
+        except ValueError as reason:  # states that no lead reaches have no stationary occupation
+            checks.append(Check("poles", math.nan, POLE_LIMIT, str(reason)))
+        else:
+            pole_norm = float(np.linalg.norm(error, 2))
+            checks.append(Check("poles", float(np.abs(error).max()), POLE_LIMIT, "take more poles"))
     checks += _step_checks(run)
     balance = abs(float(charge_balance(plan.valve, state)))
     checks.append(Check("charge balance", balance, rounding, "the currents do not add up; please report this"))
-    length = np.linalg.norm(np.asarray(state.spins), axis=-1)
-    drift = float(np.abs(length - 1).max(initial=0.0))
-    checks.append(Check("length of the spins", drift, 1e-6 if double else 1e-3, "take a smaller dt"))
+    drift, limit = float(length_error(state.spins)), length_limit(plan.valve.dtype)
+    checks.append(Check("length of the spins", drift, limit, "take a smaller dt"))
     levels = np.linalg.eigvalsh((rho + rho.conj().T) / 2)
     outside = float(max(-levels.min(), levels.max() - 1, 0.0))
     checks.append(Check("occupations", outside, 2 * pole_norm + 1e4 * rounding, "take a smaller dt or more poles"))
@@ -133,21 +137,14 @@ def _step_checks(run: Run) -> list[Check]:
 
 def _step_error(plan: Plan, stage: int, state: State, start: int, rows: dict[str, np.ndarray]) -> float:
     """Largest difference between the saved ``rows`` from step ``start`` on and the same stretch at half the step."""
-    bias, dt = Quench(plan.bias, jnp.asarray(stage == 2)), plan.dt / 2
+    step = plan_step(plan, stage == 2, finer=2)
     steps = len(next(iter(rows.values()))) * plan.save_every
     parts = []
     for first in (2 * start, 2 * start + steps):
-        half = evolve(
-            plan.valve,
-            state,
-            bias,
-            steps * dt,
-            dt=dt,
-            save_every=plan.save_every,
-            start_step=first,
-            method=plan.method,
-            observe=plan.observe,
-        )
+        try:
+            half = march(step, state, first, steps, plan.save_every, plan.observe)
+        except DivergedError:
+            return math.inf
         parts.append(half.observables)
         state = half.state
     finer = jax.tree.map(lambda *x: np.concatenate(x)[1::2], *parts)

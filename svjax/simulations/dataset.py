@@ -13,7 +13,8 @@ from svjax.simulations.plan import Plan
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
 
 FORMAT, FORMAT_VERSION = "svjax-run", 1
-STATUS = ("running", "complete", "interrupted", "diverged")
+STATUS = ("running", "complete", "interrupted", "diverged", "inaccurate")
+FINISHED = ("complete", "inaccurate")
 UNITS = {
     "magnetization": (("layer", "component"), "1", "sum of the layer's spins over their number"),
     "charge_current": (("lead",), "hopping/hbar", "half of dN/dt, Eq. (11)"),
@@ -80,7 +81,7 @@ def layout(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
         "observe": json.dumps(_observe_record(plan.observe)),
         "dt": plan.dt,
         "save_every": plan.save_every,
-        "method": plan.method,
+        "method": plan.method.name,
         "relax": -float(plan.t[0]),
         "duration": plan.steps * plan.dt,
         "precision": str(valve.j_sd.dtype),

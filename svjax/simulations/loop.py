@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from svjax.dynamics.evolve import DivergedError, Trajectory, evolve
+from svjax.dynamics.evolve import DivergedError, Step, Trajectory, march
+from svjax.dynamics.invariants import straying
 from svjax.engine.clock import Clock
 from svjax.engine.shown import Shown
-from svjax.model.bias import Bias
+from svjax.model.bias import AbstractBias, described
 from svjax.model.equations import State
 from svjax.simulations.observed import first_row
 from svjax.simulations.plan import Equilibrium, Plan, Rows
@@ -46,7 +46,8 @@ class Run(Rows):
 
     - `plan`: what was to be done. `state`: the last state, at time `end`.
     - `equilibrium`: the end of stage 1, to be given to further runs; None before it is reached.
-    - `status`: "complete", "interrupted" or "diverged", and the `reason` in words.
+    - `status`: "complete", "interrupted", "diverged" or "inaccurate" (complete, but spins have changed their length or
+      the charge does not add up), and the `reason` in words.
     - `last`: the last full `Segment`, for the convergence report; None where there is none.
     """
 
@@ -118,14 +119,20 @@ class DivergedRun(DivergedError):
         return type(self), (self.run,)
 
 
-class Quench(eqx.Module):
+class Quench(AbstractBias):
     """mu_l(t) of ``bias`` where ``on``, else 0: both stages share one compiled function."""
 
-    bias: Bias
+    bias: AbstractBias
     on: ArrayLike
 
     def __call__(self, t):
         return jnp.where(self.on, self.bias(t), 0.0)
+
+    def breaks(self, dt):
+        return self.bias.breaks(dt)
+
+    def extremes(self):
+        return jnp.concatenate([jnp.zeros_like(self(jnp.zeros(())))[None], self.bias.extremes()])
 
 
 def carry_out(
@@ -174,29 +181,25 @@ def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
         segment = Segment(0, begin, begin, plan.initial, plan.initial, rows)
         yield segment
     for stage, start, steps in ((1, -plan.relax_steps, plan.relax_steps), (2, 0, plan.steps)):
-        bias = Quench(plan.bias, jnp.asarray(stage == 2))
+        step = plan_step(plan, stage == 2)
         for piece in pieces(steps, plan.save_every, remainder_first=stage == 1):
             before, end = segment.state, start + piece
             if start < segment.end:
                 start = end
                 continue
-            found = evolve(
-                plan.valve,
-                before,
-                bias,
-                piece * plan.dt,
-                dt=plan.dt,
-                save_every=min(plan.save_every, piece),
-                start_step=start,
-                method=plan.method,
-                observe=plan.observe,
-            )
+            found = march(step, before, start, piece, min(plan.save_every, piece), plan.observe)
             rows = jax.tree.map(np.asarray, found.observables)
             if piece < plan.save_every and end != 0:  # what is left over before the first save, or after the last
                 rows = {name: values[:0] for name, values in rows.items()}
             segment = Segment(stage, start, end, before, found.state, rows)
             yield segment
             start = end
+
+
+def plan_step(plan: Plan, on: bool, finer: int = 1) -> Step:
+    """The step of a plan with the bias ``on``, or one that is ``finer`` by a whole number."""
+    dt = jnp.asarray(plan.dt / finer, plan.valve.dtype)
+    return Step(plan.valve, Quench(described(plan.bias), jnp.asarray(on)), dt, plan.method)
 
 
 def pieces(steps: int, save_every: int, remainder_first: bool, longest: int = STEPS_PER_SEGMENT) -> list[int]:
@@ -246,8 +249,9 @@ class _Record:
         rows = self.joined()
         after = f"after t = {rows.t[-1]:g}" if len(rows.t) else "before the first save"
         kept = f"{len(rows.t)} saves are kept"
+        stray = "" if stop else straying(self.plan.valve, self.state)
         status, reason = {
-            None: ("complete", ""),
+            None: ("inaccurate" if stray else "complete", stray),
             Interrupted: ("interrupted", f"The run was interrupted {after}; {kept}."),
             DivergedRun: ("diverged", f"The state became non-finite {after}; {kept}. Is dt small enough?"),
         }[stop]

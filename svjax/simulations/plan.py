@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int8
 
-from svjax.dynamics.step_size import check_method, check_step, whole_steps
+from svjax.dynamics.step_size import check_step, default_dt, whole_steps
 from svjax.electrons.stationary import stationary
+from svjax.engine.arrays import whole_number
+from svjax.engine.methods import AbstractMethod, as_method
 from svjax.engine.shown import Shown
 from svjax.model.bias import Bias, as_bias
 from svjax.model.equations import State
@@ -50,7 +52,7 @@ class Plan(Shown):
     bias: Bias
     dt: float
     save_every: int
-    method: str
+    method: AbstractMethod
     relax_steps: int
     steps: int
     initial: State
@@ -77,27 +79,23 @@ def plan_three_stage(
     *,
     relax: float,
     duration: float,
-    dt: float,
+    dt: float | None = None,
     save_every: int | None = None,
-    method: str = "rk38",
+    method: str = "etd",
     spins: ArrayLike | None = None,
     equilibrium: Equilibrium | State | None = None,
     observe: Observe | Sequence[str] | None = None,
 ) -> Plan:
     """Check all arguments of `three_stage` and solve stage 0; whatever can be wrong with a run is found here."""
     valve, leads = prepare(valve), len(valve.lattice.contacts)
-    bias, off = as_bias(bias, leads), as_bias(None, leads)
-    level = np.asarray(bias(jnp.zeros(())))
-    if not np.isfinite(level).all():
-        raise ValueError(f"Argument `bias` must be finite, but is {level} at the quench.")
+    bias = as_bias(bias, leads)
+    rule = as_method(method)
+    dt = default_dt(valve, bias, method, duration, relax) if dt is None else dt
     steps, relax_steps = whole_steps(duration, dt), whole_steps(relax, dt, "relax")
     save_every = max(1, round(0.5 / dt)) if save_every is None else save_every
-    if save_every != int(save_every) or save_every < 1:
-        raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {save_every}.")
-    check_method(method)
-    check_step(valve, off, dt, 0.0, method)
-    check_step(valve, bias, dt, 0.0, method)
-    observe = as_observe(observe)
+    save_every, observe = whole_number(save_every, "save_every", 1), as_observe(observe)
+    for levels in (bias, as_bias(None, leads)):
+        check_step(valve, levels, dt, rule)
     if equilibrium is None:
         initial = stationary(valve, aligned_spins(valve) if spins is None else spins)
         row = first_row(observe, valve, initial)
@@ -106,9 +104,9 @@ def plan_three_stage(
             raise ValueError("Argument `equilibrium` must belong to the same valve, but some parameter of it differs.")
         equilibrium = _observed_equilibrium(observe, valve, equilibrium)
         initial, relax_steps, row = equilibrium.state, 0, equilibrium.observables
-    check_poles(valve, initial.spins, jnp.asarray(level))
-    size_of_run(relax_steps + steps, int(save_every), row, initial).check(None)
-    return Plan(valve, bias, float(dt), int(save_every), method, relax_steps, steps, initial, observe, equilibrium)
+    check_poles(valve, initial.spins, jnp.asarray(bias(jnp.zeros(()))))
+    size_of_run(relax_steps + steps, save_every, row, initial).check(None)
+    return Plan(valve, bias, float(dt), save_every, rule, relax_steps, steps, initial, observe, equilibrium)
 
 
 def _observed_equilibrium(observe: Observe, valve: SpinValve, given: Equilibrium | State) -> Equilibrium:

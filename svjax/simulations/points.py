@@ -1,14 +1,13 @@
 """One point of a sweep by itself: whether it can be computed at all, and with all care where the batch fails."""
 
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from svjax.dynamics.modes import check_has_spins, found_modes
 from svjax.dynamics.steady_state import steady_state
 from svjax.dynamics.step_size import check_step
 from svjax.electrons.stationary import stationary
-from svjax.model.bias import Bias
+from svjax.engine.methods import as_method
+from svjax.model.bias import Bias, as_bias
 from svjax.model.equations import State
 from svjax.model.levels import constant_levels
 from svjax.model.reach import check_poles, unwarned
@@ -23,11 +22,8 @@ def refusal(task: Task, valve: SpinValve, bias: Bias) -> str:
     try:
         valve = prepare(valve)
         if isinstance(task, RunTask):
-            level = np.asarray(bias(jnp.zeros(())))
-            if not np.isfinite(level).all():
-                raise ValueError(f"Argument `bias` must be finite, but is {level} at the quench.")
-            check_step(valve, lambda t: jnp.zeros(len(valve.lattice.contacts)), task.dt, 0.0, task.method)
-            check_step(valve, bias, task.dt, 0.0, task.method)
+            for levels in (as_bias(bias, len(valve.lattice.contacts)), as_bias(None, len(valve.lattice.contacts))):
+                check_step(valve, levels, task.step, as_method(task.method))
         else:
             if isinstance(task, ModesTask):
                 check_has_spins(valve)

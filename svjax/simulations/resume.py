@@ -16,9 +16,10 @@ import zarr
 from svjax.dynamics.step_size import whole_steps
 from svjax.electrons.stationary import stationary
 from svjax.engine.devices import lead
+from svjax.engine.methods import as_method
 from svjax.model.bias import Bias
 from svjax.model.observe import Observables, Observe, as_observe, default_observables
-from svjax.simulations.dataset import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
+from svjax.simulations.dataset import FINISHED, FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
 from svjax.simulations.loop import Halfway, Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
 from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
@@ -79,7 +80,7 @@ def resume_run(
     if dataset.attrs["status"] == "diverged":
         raise ValueError(f"The run at {path} cannot be continued: {dataset.attrs['reason']}")
     if found is None:
-        if dataset.attrs["status"] == "complete":
+        if dataset.attrs["status"] in FINISHED:
             return None
         raise ValueError(f"The run at {path} cannot be continued: it has no intact checkpoint.")
     if found[1].get("identity") != identity(facts):
@@ -107,7 +108,7 @@ def _plan(
     half = from_checkpoint(found, rows, equilibrium, dt)
     initial = stationary(valve, found[0]["initial_spins"]) if equilibrium is None else equilibrium.state
     steps, relax = whole_steps(dataset.attrs["duration"], dt), whole_steps(dataset.attrs["relax"], dt, "relax")
-    every, method = int(dataset.attrs["save_every"]), dataset.attrs["method"]
+    every, method = int(dataset.attrs["save_every"]), as_method(dataset.attrs["method"])
     relax = relax if equilibrium is None else 0
     observe = _observe(dataset, observe)
     return Plan(valve, bias, dt, every, method, relax, steps, initial, observe, equilibrium), half

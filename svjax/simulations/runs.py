@@ -24,7 +24,7 @@ from svjax.model.equations import State
 from svjax.model.valve import SpinValve
 from svjax.simulations.convergence import Convergence
 from svjax.simulations.curve import FORMAT as CURVE, FORMAT_VERSION as CURVE_VERSION
-from svjax.simulations.dataset import FORMAT, FORMAT_VERSION, STATES, STATUS, layout
+from svjax.simulations.dataset import FINISHED, FORMAT, FORMAT_VERSION, STATES, STATUS, layout
 from svjax.simulations.loop import Halfway, Run, Segment, last_full
 from svjax.simulations.plan import Equilibrium, Plan
 from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
@@ -144,9 +144,9 @@ def store_convergence(path: str | os.PathLike, report: Convergence) -> None:
 
 
 def discard_checkpoint(path: str | os.PathLike) -> None:
-    """Remove the checkpoint of a complete run, which then cannot be prolonged; others keep theirs."""
+    """Remove the checkpoint of a finished run, which then cannot be prolonged; others keep theirs."""
     path = tidy_path(path)
-    if zarr.open_group(path, mode="r").attrs["status"] == "complete":
+    if zarr.open_group(path, mode="r").attrs["status"] in FINISHED:
         run_checkpoint(path).remove()
 
 

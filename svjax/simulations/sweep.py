@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import xarray as xr
 from jaxtyping import ArrayLike
 from zarr.storage import MemoryStore
 
+from svjax.dynamics.step_size import default_dt
 from svjax.engine.arrays import Numbers, PerLead
 from svjax.engine.clock import Clock
 from svjax.engine.devices import lead, together
@@ -137,6 +138,8 @@ def plan_sweep(
         if task.start == "equilibrium":
             constant_levels(valve, None)
         task.observables(valve)
+        if task.dt is None:
+            task = replace(task, dt=_smallest_dt(valve, bias, task, points))
     else:
         constant_levels(valve, bias)
         if isinstance(task, ModesTask) and not len(valve.lattice.spin_sites):
@@ -157,11 +160,21 @@ def plan_sweep(
     return plan
 
 
-def _refuse_hopeless(valve: SpinValve, bias: Bias, task: Task, grid: Grid, probes: int = 16) -> None:
-    """Raise ValueError if none of some points, spread over the grid, can be computed."""
-    some = np.unique(np.linspace(0, grid.size - 1, probes).round().astype(int))
+def _probes(valve: SpinValve, bias: Bias, grid: Grid, count: int = 16) -> list[tuple[SpinValve, Bias]]:
+    """Some points, spread over the grid, the first and the last among them."""
+    some = np.unique(np.linspace(0, grid.size - 1, count).round().astype(int))
     values = grid.at(np.unravel_index(some, grid.shape))
-    reasons = [refusal(task, *one_point(valve, bias, values, k)) for k in range(len(some))]
+    return [one_point(valve, bias, values, k) for k in range(len(some))]
+
+
+def _smallest_dt(valve: SpinValve, bias: Bias, task: RunTask, grid: Grid) -> float:
+    """The step for all points of a grid."""
+    return min(default_dt(*point, task.method, task.duration, task.relax) for point in _probes(valve, bias, grid))
+
+
+def _refuse_hopeless(valve: SpinValve, bias: Bias, task: Task, grid: Grid) -> None:
+    """Raise ValueError if none of some points, spread over the grid, can be computed."""
+    reasons = [refusal(task, *point) for point in _probes(valve, bias, grid)]
     if all(reasons):
         raise ValueError(f"Argument `grid` must have points that can be computed, but at the first: {reasons[0]}")
 

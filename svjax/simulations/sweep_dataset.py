@@ -23,8 +23,8 @@ from svjax.simulations.tasks import RunTask, Task, task_to_record
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
 
 FORMAT, FORMAT_VERSION = "svjax-sweep", 1
-PENDING, COMPLETE, DIVERGED, NOT_CONVERGED, REFUSED = range(5)
-STATUS = ("pending", "complete", "diverged", "not_converged", "refused")
+PENDING, COMPLETE, DIVERGED, NOT_CONVERGED, REFUSED, INACCURATE = range(6)
+STATUS = ("pending", "complete", "diverged", "not_converged", "refused", "inaccurate")
 OTHER_UNITS = {
     "residual": ((), "hopping", "max |S x B|"),
     "rates": (("mode",), "hopping/hbar", "complex rates lambda of small turns of the spins, 1/t_R = -Re lambda"),
@@ -58,7 +58,7 @@ class SweepPlan:
         """Of the rows of a run."""
         if not isinstance(self.task, RunTask):
             return None
-        return self.task.every * np.arange(self.task.steps // self.task.every + 1) * self.task.dt
+        return self.task.every * np.arange(self.task.steps // self.task.every + 1) * self.task.step
 
     @cached_property
     def state(self) -> State:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from svjax.dynamics.step_size import check_method, whole_steps
+from svjax.dynamics.step_size import whole_steps
+from svjax.engine.arrays import real_number, whole_number
+from svjax.engine.methods import as_method
 from svjax.model.observe import Observables, as_names, default_names
 from svjax.model.valve import SpinValve
 
@@ -16,7 +18,8 @@ from svjax.model.valve import SpinValve
 class RunTask:
     """A run at every point, from the quench at t = 0 on, where the bias is switched on.
 
-    - `duration`, `dt`, `method`, `save_every`: as in `evolve`; the row at t = 0 is saved too.
+    - `duration`, `dt`, `method`, `save_every`: as in `evolve`; the row at t = 0 is saved too. None for ``dt``: the
+      smallest of the steps that some points of the grid ask for.
     - `observe`: names of what to save; the default observables of `evolve` if None.
     - `start`: "equilibrium", the steady state of each point without bias, or "aligned", spins along their easy axes,
       which then relax without bias for a time ``relax`` (stages 0 and 1 of the protocol).
@@ -24,8 +27,8 @@ class RunTask:
     """
 
     duration: float
-    dt: float = 0.02
-    method: str = "rk38"
+    dt: float | None = None
+    method: str = "etd"
     save_every: int | None = None
     observe: tuple[str, ...] | None = None
     start: str = "equilibrium"
@@ -33,13 +36,14 @@ class RunTask:
     last_state: bool = False
 
     def __post_init__(self):
-        whole_steps(self.duration, self.dt)
-        whole_steps(self.relax, self.dt, "relax")
-        for name in ("duration", "dt", "relax"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-        check_method(self.method)
-        if self.every != int(self.every) or self.every < 1:
-            raise ValueError(f"Argument `save_every` must be a whole number of at least 1, but is {self.save_every}.")
+        as_method(self.method)
+        for name in ("duration", "relax", "dt"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, real_number(getattr(self, name), name))
+        for name in ("duration", "relax") if self.dt is not None else ():
+            whole_steps(getattr(self, name), self.step, name)
+        if self.save_every is not None:
+            whole_number(self.save_every, "save_every", 1)
         _check_names(self)
         if self.start not in ("equilibrium", "aligned"):
             raise ValueError(f"Argument `start` must be 'equilibrium' or 'aligned', but is {self.start!r}.")
@@ -47,17 +51,24 @@ class RunTask:
             raise ValueError(f"Argument `relax` must be 0 where runs start in equilibrium, but is {self.relax}.")
 
     @property
+    def step(self) -> float:
+        """``dt`` where it was given, or chosen for a sweep."""
+        if self.dt is None:
+            raise ValueError("Argument `dt` must be given, or chosen by `sweep`, but is None.")
+        return self.dt
+
+    @property
     def every(self) -> int:
         """Steps between saves."""
-        return max(1, round(0.5 / self.dt)) if self.save_every is None else self.save_every
+        return max(1, round(0.5 / self.step)) if self.save_every is None else self.save_every
 
     @property
     def steps(self) -> int:
-        return whole_steps(self.duration, self.dt)
+        return whole_steps(self.duration, self.step)
 
     @property
     def relax_steps(self) -> int:
-        return whole_steps(self.relax, self.dt, "relax")
+        return whole_steps(self.relax, self.step, "relax")
 
     def observables(self, valve: SpinValve) -> Observables:
         """What is saved of a run of ``valve``."""

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from svjax.dynamics.invariants import length_error, length_limit, shortened
+from svjax.engine.methods import as_method
 from svjax.simulations.batch import (
     Spread,
     Values,
@@ -21,7 +23,7 @@ from svjax.simulations.dataset import STATES
 from svjax.simulations.loop import pieces
 from svjax.simulations.parameter_grid import Tile, one_point
 from svjax.simulations.points import careful_point, careful_start, refusal
-from svjax.simulations.sweep_dataset import COMPLETE, DIVERGED, NOT_CONVERGED, REFUSED, SweepPlan
+from svjax.simulations.sweep_dataset import COMPLETE, DIVERGED, INACCURATE, NOT_CONVERGED, REFUSED, SweepPlan
 from svjax.simulations.sweep_store import SweepStore
 from svjax.simulations.tasks import ModesTask, RunTask, SteadyTask
 from svjax.simulations.tile_writer import Position, TileWriter
@@ -91,11 +93,11 @@ class Runner:
         total = max(1, task.relax_steps + task.steps)
         if position.stage == 1:
             for _ in self._march(task, position, tile.valve_indices, writer):
-                report((task.relax_steps + position.step) / total, position.step * task.dt)
+                report((task.relax_steps + position.step) / total, position.step * task.step)
             self.relaxed = tile.valve_index, position
             position = self._quench(task, tile, position, writer)
         for _ in self._march(task, position, tile.indices, writer):
-            report((task.relax_steps + position.step) / total, position.step * task.dt)
+            report((task.relax_steps + position.step) / total, position.step * task.step)
         writer.write_rows()
         last = {"end": position.end}
         if task.last_state:
@@ -104,6 +106,7 @@ class Runner:
                 part[position.status != COMPLETE] = np.nan
             last |= {f"final_{name}": part for name, part in parts.items()}
         self.store.write(tile, last)
+        _mark_inaccurate(position)
         return position.status, position.reasons
 
     def _start(self, task: RunTask, tile: Tile) -> Position:
@@ -133,7 +136,7 @@ class Runner:
         status = np.where(lost, before.status[valve], status)
         reasons = [before.reasons[k] if gone else why for k, gone, why in zip(valve, lost, reasons, strict=True)]
         spread, values = self._placed(tile.indices)
-        method, observe = task.method if task.steps else "rk38", task.observables(self.plan.valve)
+        method, observe = as_method(task.method if task.steps else "rk38"), task.observables(self.plan.valve)
         points = spread.place((values, state))
         state, rows = quench_points(spread, method, observe, *self.family, self._dt(task), points)
         position = Position(2, 0, state, status, reasons, np.where(status == COMPLETE, 0.0, np.nan))
@@ -142,26 +145,28 @@ class Runner:
         return position
 
     def _dt(self, task: RunTask) -> jax.Array:
-        return jnp.asarray(task.dt, self.plan.valve.j_sd.dtype)
+        return jnp.asarray(task.step, self.plan.valve.j_sd.dtype)
 
     def _march(
         self, task: RunTask, position: Position, indices: list[np.ndarray], writer: TileWriter
     ) -> Iterator[None]:
         """Take ``position`` to the end of its stage, segment by segment."""
         first, steps = (-task.relax_steps, task.relax_steps) if position.stage == 1 else (0, task.steps)
+        method = as_method(task.method)
         parts = pieces(steps, task.every, position.stage == 1, self.plan.segment)
         ends = first + np.cumsum([0, *parts])
         spread, values = self._placed(indices, STEPPED_TOGETHER)
         for start, end in pairwise(ends.tolist()):
             if start < position.step or not (position.status == COMPLETE).any():
                 continue
-            behind = start if task.method == "etd" and position.stage == 2 and start == 0 else start - 1
+            begins = len(method.grades) > 1 and position.stage == 2 and start == 0
+            behind = start if begins else start - 1
             where = {"dt": self._dt(task), "first": jnp.asarray(start), "done": jnp.asarray(behind)}
             where["on"] = jnp.asarray(position.stage == 2)
             observe = task.observables(self.plan.valve) if position.stage == 2 else None
             points = spread.place((values, position.state))
             position.state, rows, finite = march_points(
-                spread, task.method, observe, end - start, task.every, *self.family, where, points
+                spread, method, observe, end - start, task.every, *self.family, where, points
             )
             position.step = end
             good = _still_good(task, position, start, np.asarray(finite))
@@ -180,13 +185,20 @@ def _still_good(task: RunTask, position: Position, start: int, finite: np.ndarra
     good = finite[:, :-1]
     if position.stage == 2:
         kept = good.sum(1)
-        last = (start // task.every + kept) * task.every * task.dt
+        last = (start // task.every + kept) * task.every * task.step
         position.end = np.where(kept > 0, last, position.end)
     for k in np.flatnonzero(~finite[:, -1] & (position.status == COMPLETE)):
         position.status[k] = DIVERGED
         after = f"after t = {position.end[k]:g}" if np.isfinite(position.end[k]) else "before the quench"
         position.reasons[k] = f"The state became non-finite {after}. Is dt small enough?"
     return good
+
+
+def _mark_inaccurate(position: Position) -> None:
+    """Points that came to the end, but whose spins have changed their length."""
+    error = length_error(position.state.spins)
+    for k in np.flatnonzero((position.status == COMPLETE) & (error > length_limit(position.state.spins.dtype))):
+        position.status[k], position.reasons[k] = INACCURATE, shortened(error[k])
 
 
 def _kept(rows: np.ndarray, good: np.ndarray) -> np.ndarray:

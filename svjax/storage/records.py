@@ -13,7 +13,7 @@ from jaxtyping import ArrayLike
 
 from svjax.engine.arrays import real_array
 from svjax.model.bands import AbstractBand, LorentzianBand, StripBand
-from svjax.model.bias import Bias, Constant, Oscillating, Pulse, VoltageDrop, Waveform
+from svjax.model.bias import Bias, Constant, FunctionBias, Oscillating, Pulse, VoltageDrop, Waveform
 from svjax.model.lattice import Lattice
 from svjax.model.poles import Poles
 from svjax.model.quantities import quantities
@@ -98,6 +98,8 @@ def _lattice_from_record(graph: Mapping[str, Any]) -> Lattice:
 
 def bias_to_record(bias: Bias) -> dict[str, Any]:
     """A bias of svjax by its name and parameters; of any other function the name and its levels at some times."""
+    if isinstance(bias, FunctionBias):
+        bias = bias.function
     kind = type(bias).__name__
     if BIASES.get(kind) is not type(bias):
         levels = [_plain(bias(jnp.asarray(t))) for t in SAMPLES]
