@@ -9,6 +9,7 @@ from svjax.dynamics.branches import (
     equilibrium_states as equilibrium_states,
     steady_states as steady_states,
 )
+from svjax.dynamics.continuation import Branch as Branch, CriticalPoint as CriticalPoint, follow as follow
 from svjax.dynamics.evolve import (
     DivergedError as DivergedError,
     RungeKutta38 as RungeKutta38,

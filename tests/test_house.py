@@ -15,7 +15,8 @@ ROOMS = {
     " lattice_file spins leads hamiltonian extended parameters drives noise equations observables"
     " local_observables observe levels reach",
     "electrons": "fermi stationary response landauer energy_integral current_noise heat spectrum",
-    "dynamics": "step_size invariants evolve eigenproblem torques stability steady_state branches modes relaxation_fit",
+    "dynamics": "step_size invariants evolve eigenproblem torques stability steady_state branches modes arclength"
+    " continuation relaxation_fit",
     "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",

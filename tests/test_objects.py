@@ -37,10 +37,12 @@ llg = cache(lambda: sv.effective_llg(VALVE, (0.0, 0.1), angles=5))
 trajectory = lambda: sv.Trajectory(T, state(), {"magnetization": M})
 
 MADE = {
+    "Branch": lambda: sv.Branch("field[2]", T, np.ones((40, 1, 3)), T + 1j, (made("CriticalPoint"),)),
     "Check": lambda: sv.Check("poles", 1e-5, 1e-4, "more poles"),
     "Constant": lambda: sv.Constant([0.1, 0.0]),
     "Convergence": small_report,
     "ConvergenceError": lambda: sv.ConvergenceError("no steady state", 0.1, state(), 0.1j),
+    "CriticalPoint": lambda: sv.CriticalPoint("fold", 0.3, np.ones((1, 3)), 0.1j),
     "DivergedError": lambda: sv.DivergedError("nan after t = 1", trajectory()),
     "DivergedRun": lambda: sv.DivergedRun(small_run()),
     "EffectiveLLG": lambda: llg(),

@@ -223,6 +223,20 @@ def first_growing_mode(
     return None
 
 
+def leading_rate(problem: Linearization) -> complex:
+    """The root with the largest real part, Im >= 0, of those next to the two largest to first order."""
+    values, vectors = np.linalg.eig(np.asarray(problem.static_matrix()))
+    upper = np.imag(values) >= -1e-9 * np.abs(values).max()
+    kind = problem.basis.levels.dtype
+    left, starts, right = (x.astype(kind) for x in (np.linalg.inv(vectors)[upper], values[upper], vectors.T[upper]))
+    estimates = np.asarray(finished(_first_order(problem, starts, left, right)))
+    found = []
+    for k in np.argsort(-np.real(estimates))[:2]:
+        rate, _, residual = finished(_root_from(problem, jnp.asarray(starts[k]), jnp.asarray(right[k])))
+        found.append(complex(rate if residual < max(1e-6, accuracy(problem.valve.dtype)) else estimates[k]))
+    return max(found, key=lambda rate: rate.real)
+
+
 def careful_roots(problem: Linearization, number: int) -> Roots:
     """`find_roots` with as many steps of homotopy as distinct roots need."""
     for homotopy in (1, 4, 16):
