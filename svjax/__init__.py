@@ -86,6 +86,7 @@ from svjax.macrospin.model import (
     solve_macrospin as solve_macrospin,
 )
 from svjax.macrospin.modes import macrospin_modes as macrospin_modes
+from svjax.macrospin.phase_diagram import phase_diagram as phase_diagram
 from svjax.macrospin.precession_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
 from svjax.model.bands import LorentzianBand as LorentzianBand, StripBand as StripBand
 from svjax.model.bias import (

@@ -79,6 +79,9 @@ CALLS = {
     "macrospin_solution": lambda c: c.layers(),
     "relaxation_modes": lambda c: sv.relaxation_modes(c.valve, c.steady, c.bias),
     "mode_shapes": lambda c: sv.mode_shapes(c.valve, c.steady, c.bias),
+    "phase_diagram": lambda c: sv.phase_diagram(
+        c.valve, [0.1 + 0.1 * c.k], [0.01 * c.k], start=c.spins, duration=20.0 + c.k, angles=5
+    ),
     "rkky_law": lambda c: sv.rkky_law(1.0 + c.k, np.arange(1.0, 5.0) + c.k),
     "set_parameters": lambda c: sv.set_parameters(c.valve, c.bias, {"anisotropy[1]": 0.1 * c.k, "voltage": 0.2 + c.k}),
     "solve_macrospin": lambda c: sv.solve_macrospin(c.model, SPINS[c.k], TIMES),

@@ -5,6 +5,7 @@ from functools import cache
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.special import loggamma
@@ -166,6 +167,30 @@ def test_the_exchange_is_the_slope_of_the_energy():
     slope = np.polyval(np.polyder(fitted), np.cos(np.pi * (np.arange(64) + 0.5) / 64))
     assert found.bilinear == pytest.approx(-np.mean(slope) * np.ones(2), rel=1e-3)
     assert np.all(found.remainder < 0.2 * np.abs(found.bilinear))
+
+
+def test_a_phase_diagram_is_made_of_single_runs():
+    start = np.array([[1.0, 0, 0], [0.2, 0.1, 1.0]]) / np.sqrt([[1.0], [1.05]])
+    case = valve(field=(0.0, 0.0, 0.02))
+    diagram = sv.phase_diagram(
+        case, [0.2, 0.8], [0.0, -0.2], bias=lambda v: (0.3, v), start=start, duration=400.0, angles=7, rtol=1e-8
+    )
+    times = np.linspace(0.0, 400.0, 401)
+    llg = sv.effective_llg(case, (0.3, 0.8), angles=7)
+    for k, field in enumerate((0.02, -0.18)):
+        own = eqx.tree_at(lambda m: m.field, llg, jnp.array([[0, 0, field]] * 2))
+        m = np.asarray(own.solve(start, times))
+        point = diagram.sel(voltage=0.8).isel(field=k)
+        assert np.abs(m[-1] - point["final"].values).max() < 1e-4
+        turned = np.sum(m * start, -1) < 0
+        when = np.where(turned.any(0), times[turned.argmax(0)], np.nan)
+        assert np.allclose(point["switching_time"], when, atol=1.0, equal_nan=True)
+    switched = diagram["switching_time"].sel(layer=1).values
+    assert np.all(np.isnan(switched[:, 0])) and np.all(switched[:, 1] < 300)
+    ax = sv.plot.phase_diagram(diagram, ax=plt.figure().gca())
+    assert ax.collections[0].get_array().shape == (2, 2) and "V" in ax.get_xlabel()
+    with pytest.raises(ValueError, match="`axis` must be a direction"):
+        sv.phase_diagram(case, [0.0], [0.0], axis=(0, 0))
 
 
 def test_what_the_table_cannot_hold_is_refused_with_its_number():

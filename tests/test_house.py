@@ -17,12 +17,13 @@ ROOMS = {
     "electrons": "fermi stationary response landauer energy_integral current_noise heat spectrum",
     "dynamics": "step_size invariants evolve eigenproblem torques stability steady_state branches modes arclength"
     " continuation relaxation_fit",
-    "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg",
+    "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg"
+    " phase_diagram",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint records netcdf",
     "simulations": "size observed plan loop three_stage convergence dataset curve run_checkpoint runs tasks"
     " parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep resume",
-    "plot": "style maps figures",
+    "plot": "style maps figures diagrams",
     "": "plot",
     "cli": "describe describe_sweep options sweep_options bars main __main__",
 }

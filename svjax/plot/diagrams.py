@@ -1,0 +1,23 @@
+"""Pictures of phase diagrams."""
+
+from __future__ import annotations
+
+import xarray as xr
+from matplotlib.axes import Axes
+
+from svjax.plot.figures import VOLTAGE, axes
+
+
+def phase_diagram(diagram: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
+    """The switching time of a layer over voltage and field, grey where it did not switch.
+
+    Arguments: the dataset of `svjax.phase_diagram`; layer, 1 being the free one; ax, where to draw (the current axes).
+    """
+    ax = axes(ax)
+    times = diagram["switching_time"].sel(layer=layer).transpose("field", "voltage")
+    ax.set_facecolor("0.85")
+    image = ax.pcolormesh(diagram["voltage"], diagram["field"], times, cmap="viridis", shading="nearest")
+    ax.figure.colorbar(image, ax=ax, label=r"switching time ($\hbar/\gamma$)")
+    ax.set_xlabel(VOLTAGE)
+    ax.set_ylabel(r"field $B$ ($\gamma$)")
+    return ax
