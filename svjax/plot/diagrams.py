@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 from matplotlib.axes import Axes
 
-from svjax.plot.figures import VOLTAGE, axes
+from svjax.plot.style import VOLTAGE, axes
 
 
 def phase_diagram(diagram: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
