@@ -126,9 +126,9 @@ class RunOptions(ValveOptions):
     """Time at zero bias before the quench, stage 1 [hbar/gamma]."""
     duration: float = 1000.0
     """Time after the quench, stage 2 [hbar/gamma]."""
-    dt: float | None = None
-    """Time step [hbar/gamma]; the longest accurate one if not given."""
-    method: Literal["etd", "rk38"] = "etd"
+    dt: float = 0.04
+    """Time step [hbar/gamma]."""
+    method: Literal["rk38", "etd"] = "rk38"
     """etd: exponential steps, which follow any poles. rk38: the paper's Runge-Kutta method, with steps of 0.02."""
     save_every: int = 5
     """Steps between saves [steps]."""

@@ -63,10 +63,10 @@ class SweepOptions(ShapeOptions):
     """Time at zero bias before the quench, from aligned spins [hbar/gamma]."""
     duration: float = 1000.0
     """Time of the runs after the quench [hbar/gamma]."""
-    dt: float | None = None
-    """Time step [hbar/gamma]; the longest accurate one if not given."""
-    method: Literal["etd", "rk38"] = "etd"
-    """etd: exponential steps, which follow any poles. rk38: the paper's Runge-Kutta method, with steps of 0.02."""
+    dt: float = 0.1
+    """Time step [hbar/gamma]."""
+    method: Literal["rk38", "etd"] = "etd"
+    """rk38: the paper's Runge-Kutta method. etd: exponential steps, for optimized poles and a dt of 0.1."""
     save_every: int = 5
     """Steps between saves [steps]."""
     observe: tuple[str, ...] = ()
