@@ -341,7 +341,7 @@ def test_suggested_steps_are_round_and_stable():
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_by_name(arguments, message):
-    defaults = dict(bias=(0.1, 0.0), duration=1.0, dt=0.02)
+    defaults = dict(bias=(0.1, 0.0), duration=1.0, dt=0.02, method="rk38")
     given = defaults | arguments
     with pytest.raises(ValueError, match=message):
         sv.evolve(SMALL, START, given.pop("bias"), given.pop("duration"), **given)

@@ -56,6 +56,7 @@ STARTS = {id(valve): state_of(valve) for valve in (TANGLE, CLOSED, SMALL)}
 
 def run(valve, base, **options):
     bias = MU[: len(valve.lattice.contacts)]
+    options = {"method": "rk38"} | options
     found = sv.evolve(valve, STARTS[id(base)], bias, 0.6, dt=0.05, save_every=6, **options)
     return found.observables, found.state
 

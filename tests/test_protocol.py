@@ -63,7 +63,7 @@ def test_stages_may_be_shorter_than_the_interval_of_saves_or_empty(relax, durati
 
 
 def test_one_equilibrium_serves_any_number_of_voltages(run):
-    after = dict(duration=50.0, dt=0.05, save_every=5)
+    after = dict(duration=50.0, dt=0.05, save_every=5, method="rk38")
     prepared = sv.prepare_equilibrium(small_valve(), relax=50.0, dt=0.05, save_every=5, method="rk38")
     assert eqx.tree_equal(prepared.state, run.equilibrium.state)
     again = sv.three_stage(small_valve(), sv.symmetric(1.0), equilibrium=prepared, **after)
