@@ -59,7 +59,7 @@ def default_dt(valve: SpinValve, bias: Bias | Numbers | None, method: str, *dura
     return common / math.ceil(common / most * (1 - 1e-9))
 
 
-def stability_limit(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "etd") -> float:
+def stability_limit(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "rk38") -> float:
     """The longest stable step, from bounds on the eigenvalues of the equations of rho, Pi and the spins.
 
     Pi_lp decays with xi_p/beta_l + i (H - mu_l), rho turns with differences of levels, which lie within Gershgorin's
@@ -78,7 +78,7 @@ def stability_limit(valve: SpinValve, bias: Bias | Numbers | None = None, method
     return min(steps)
 
 
-def suggest_dt(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "etd") -> float:
+def suggest_dt(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "rk38") -> float:
     """A step, in 1/hopping, that keeps the error of a run near 1e-5, rounded down to one digit (1, 2 or 5).
 
     At most one radian of the fastest turning of rho and Pi per step, a loss of `SPIN_LOSS` by the spins' uniform
