@@ -8,8 +8,8 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Bool, Complex, Float
-from scipy.optimize import brentq
+from jaxtyping import Array, ArrayLike, Bool, Complex, Float
+from scipy.optimize import root_scalar
 
 from svjax.dynamics.arclength import Curve, Place, advanced, corrected, moved, too_far
 from svjax.dynamics.steady_state import ConvergenceError, steady_state
@@ -169,7 +169,7 @@ def _located(curve: Curve, place: Place, step: float, kind: str, of: Callable[[P
     far = next((far for far in (step, 1.5 * step, 0.5 * step, 2 * step) if at(0.0) * at(far) < 0), None)
     if far is None:
         return []
-    at(root := float(brentq(at, 0.0, far, xtol=1e-13, rtol=1e-12)))
+    at(root := float(root_scalar(at, bracket=(0.0, far), method="brentq", xtol=1e-13, rtol=1e-12).root))
     if (one := found[root]) is None:
         return []
     kind = kind or ("hopf" if abs(one.rate.imag) > 1e-6 else "branching")
