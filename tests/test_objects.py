@@ -30,6 +30,11 @@ class Misfit(eqx.Module):
         return misfit @ misfit if self.whole else misfit
 
 
+def rising(t):
+    """A level that jumps at t = 5."""
+    return np.array([0.1, -0.1]) * (t >= 5.0)
+
+
 VALVE, MODEL = small_valve(), sv.MacrospinModel(j_eff=0.1, n_s=2, anisotropy=(0.3, 0.2))
 M = np.asarray(sv.macrospin_solution(T, 0.1, 2))
 state = lambda: small_run().state
@@ -52,6 +57,7 @@ MADE = {
     "Fit": lambda: sv.fit(VALVE, ["j_sd"], Misfit(2.5)),
     "FitProgress": lambda: sv.FitProgress("polish", 1, 0.5, {"j_sd": 2.0}),
     "Free": lambda: sv.Free(1.0),
+    "FunctionBias": lambda: sv.FunctionBias(rising, jumps=[5.0]),
     "Interrupted": lambda: sv.Interrupted(small_run()),
     "Lattice": lambda: VALVE.lattice,
     "LayerDamping": lambda: llg().damping(1.0),
