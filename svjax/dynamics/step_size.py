@@ -115,6 +115,7 @@ def _reach(valve: SpinValve) -> float:
 def _turning(valve: SpinValve, bias: Bias | Numbers | None) -> list[float]:
     """The largest |level - mu_l| at any time, for each lead."""
     levels = np.asarray(described(as_bias(bias, len(valve.lattice.contacts))).extremes())
+    levels = levels[np.isfinite(levels).all(1)]  # a level that is lost makes a run diverge, which says so
     sites = np.asarray(valve.mu_bar).reshape(-1, 1, 1)
     return (_reach(valve) + np.abs(sites - levels).max((0, 1))).tolist()
 
