@@ -267,7 +267,7 @@ def test_textbook_evolution_equals_the_exact_step():
     exact = o.pole_step(h, gammas, MUS, TEMPERATURES, *device.poles, SHIFTS, 1.2)
     errors = []
     for steps in (20, 40, 80):
-        end = o.evolve(device, start, lambda t: mus, 1.2 / steps, steps, frozen=True, dt=0.02, method="rk38")
+        end = o.evolve(device, start, lambda t: mus, 1.2 / steps, steps, frozen=True)
         errors.append(differ((end.rho, end.pi), exact))
     assert errors[-1] < 1e-5 and abs(slope(errors) - 4) < 0.15
 
@@ -278,7 +278,7 @@ def test_textbook_evolution_of_a_level_equals_keldysh():
     h, gammas, mus, shifts = device.hamiltonian([]), device.gammas, (0.2, -0.1), (0.9, -0.6)
     spins = np.zeros((0, 3))
     start = o.State(*o.stationary(h, gammas, mus, device.temperatures, *device.poles), spins)
-    end = o.evolve(device, start, lambda t: np.add(mus, shifts), 0.01, 200, frozen=True, dt=0.02, method="rk38")
+    end = o.evolve(device, start, lambda t: np.add(mus, shifts), 0.01, 200, frozen=True)
     rho, totals = o.keldysh_step(h, gammas, mus, device.temperatures, shifts, 2.0)
     assert differ(end.rho, rho) < 5e-6 and differ(rho, start.rho) > 0.02
     assert differ(o.lead_currents(o.current_matrices(device, end)), o.lead_currents(totals)) < 5e-6
@@ -294,7 +294,7 @@ def test_textbook_evolution_has_order_four_with_moving_spins_and_potentials():
     def mu(t):
         return (0.4 + np.sin(3 * t), -0.7 + t**2, 0.15 * np.cos(t))
 
-    ends = [o.evolve(device, start, mu, 1.0 / steps, steps, dt=0.02, method="rk38") for steps in (20, 40, 80)]
+    ends = [o.evolve(device, start, mu, 1.0 / steps, steps) for steps in (20, 40, 80)]
     errors = [differ(tuple(ends[k]), tuple(ends[k + 1])) for k in (0, 1)]
     assert errors[-1] < 1e-5 and abs(slope(errors) - 4) < 0.25
     assert differ(ends[-1].spins, spins) > 0.1
@@ -309,7 +309,7 @@ def test_isolated_conservation_laws():
     start = o.State(rho, np.zeros((0, 10, 12, 12)), spins)
     for anisotropy, field in (((0.4, 0.15), (0.1, -0.2, 0.05)), ((0.0, 0.0), (0.0, 0.0, 0.0))):
         case = dataclasses.replace(device, anisotropy=anisotropy, field=field)
-        end = o.evolve(case, start, lambda t: (), 0.01, 150, dt=0.02, method="rk38")
+        end = o.evolve(case, start, lambda t: (), 0.01, 150)
         energies = [o.total_energy(case, y.rho, y.spins) for y in (start, end)]
         totals = [y.spins.sum(axis=0) + o.site_spin_density(y.rho).sum(axis=0) for y in (start, end)]
         assert abs(energies[1] - energies[0]) < 1e-7 and abs(np.trace(end.rho - rho)) < 1e-12
