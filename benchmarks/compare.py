@@ -26,7 +26,7 @@ from rivals import Textbook, dense_jax_step, scipy_run
 from timing import in_turns
 
 import svjax as sv
-from svjax.model.observe import default_observables
+from svjax.observables.by_name import default_observables
 
 jax.config.update("jax_enable_x64", True)
 

@@ -1,4 +1,4 @@
-"""Generate `svjax/model/optimized_poles.json`, the table behind `svjax.optimized_poles`.
+"""Generate `svjax/reservoirs/optimized_poles.json`, the table behind `svjax.optimized_poles`.
 
 What is fitted.  In the eigenbasis of H_eff the density matrix needs only (x = (w - mu)/T, Im x < 0)
 
@@ -28,7 +28,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.special import digamma
 
-TABLE = pathlib.Path(__file__).parents[1] / "svjax" / "model" / "optimized_poles.json"
+TABLE = pathlib.Path(__file__).parents[1] / "svjax" / "reservoirs" / "optimized_poles.json"
 REACHES = tuple(100.0 * 2**k for k in range(11))
 FLOOR = 3e-13  # errors below this are of no use in double precision: a reach has no entries with more poles
 CEILING = 0.02  # errors above this are of no use at all

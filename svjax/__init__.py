@@ -46,6 +46,7 @@ from svjax.electrons.landauer import (
     spin_polarization as spin_polarization,
     transmission as transmission,
 )
+from svjax.electrons.reach import PolesWarning as PolesWarning, suggest_poles as suggest_poles
 from svjax.electrons.spectrum import (
     Spectrum as Spectrum,
     broadened_dos as broadened_dos,
@@ -69,6 +70,7 @@ from svjax.fitting.torques import (
     micromagnetic_parameters as micromagnetic_parameters,
 )
 from svjax.fitting.trial import FitProgress as FitProgress
+from svjax.lattices.lattice import Lattice as Lattice
 from svjax.macrospin.effective_llg import EffectiveLLG as EffectiveLLG, effective_llg as effective_llg
 from svjax.macrospin.exchange import (
     ExchangeCoupling as ExchangeCoupling,
@@ -88,31 +90,15 @@ from svjax.macrospin.model import (
 from svjax.macrospin.modes import macrospin_modes as macrospin_modes
 from svjax.macrospin.phase_diagram import phase_diagram as phase_diagram
 from svjax.macrospin.precession_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
-from svjax.model.bands import LorentzianBand as LorentzianBand, StripBand as StripBand
-from svjax.model.bias import (
-    Constant as Constant,
-    FunctionBias as FunctionBias,
-    Oscillating as Oscillating,
-    Pulse as Pulse,
-    VoltageDrop as VoltageDrop,
-    Waveform as Waveform,
-    asymmetric as asymmetric,
-    symmetric as symmetric,
-)
 from svjax.model.drives import FieldPulse as FieldPulse, PeierlsPulse as PeierlsPulse, Ramp as Ramp
 from svjax.model.equations import State as State, time_derivative as time_derivative
 from svjax.model.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.model.importers import from_hamiltonian as from_hamiltonian, from_kwant as from_kwant
-from svjax.model.lattice import Lattice as Lattice
-from svjax.model.lattice_file import load_lattice as load_lattice
-from svjax.model.local_observables import (
-    bond_energy_currents as bond_energy_currents,
-    local_torques as local_torques,
-    site_inflow as site_inflow,
-    site_spin_inflow as site_spin_inflow,
-    spin_transfer_torques as spin_transfer_torques,
-)
-from svjax.model.observables import (
+from svjax.model.parameters import get_parameter as get_parameter, set_parameters as set_parameters
+from svjax.model.units import Units as Units
+from svjax.model.valve import SpinValve as SpinValve, aligned_spins as aligned_spins, disorder as disorder
+from svjax.observables.by_name import default_observables as default_observables
+from svjax.observables.electronic import (
     bond_currents as bond_currents,
     bond_spin_currents as bond_spin_currents,
     charge_balance as charge_balance,
@@ -129,9 +115,25 @@ from svjax.model.observables import (
     spin_density as spin_density,
     total_spin as total_spin,
 )
-from svjax.model.observe import default_observables as default_observables
-from svjax.model.parameters import get_parameter as get_parameter, set_parameters as set_parameters
-from svjax.model.poles import (
+from svjax.observables.local import (
+    bond_energy_currents as bond_energy_currents,
+    local_torques as local_torques,
+    site_inflow as site_inflow,
+    site_spin_inflow as site_spin_inflow,
+    spin_transfer_torques as spin_transfer_torques,
+)
+from svjax.reservoirs.bands import LorentzianBand as LorentzianBand, StripBand as StripBand
+from svjax.reservoirs.bias import (
+    Constant as Constant,
+    FunctionBias as FunctionBias,
+    Oscillating as Oscillating,
+    Pulse as Pulse,
+    VoltageDrop as VoltageDrop,
+    Waveform as Waveform,
+    asymmetric as asymmetric,
+    symmetric as symmetric,
+)
+from svjax.reservoirs.poles import (
     Poles as Poles,
     fermi as fermi,
     matsubara_poles as matsubara_poles,
@@ -139,9 +141,6 @@ from svjax.model.poles import (
     pade_poles as pade_poles,
     poles_for as poles_for,
 )
-from svjax.model.reach import PolesWarning as PolesWarning, suggest_poles as suggest_poles
-from svjax.model.units import Units as Units
-from svjax.model.valve import SpinValve as SpinValve, aligned_spins as aligned_spins, disorder as disorder
 from svjax.simulations.convergence import (
     Check as Check,
     Convergence as Convergence,
@@ -154,14 +153,13 @@ from svjax.simulations.loop import (
     Run as Run,
 )
 from svjax.simulations.plan import Equilibrium as Equilibrium
-from svjax.simulations.tasks import ModesTask as ModesTask, RunTask as RunTask, SteadyTask as SteadyTask
 from svjax.simulations.three_stage import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
+from svjax.storage.lattice_file import load_lattice as load_lattice
+from svjax.sweeps.tasks import ModesTask as ModesTask, RunTask as RunTask, SteadyTask as SteadyTask
 
 if TYPE_CHECKING:
     from svjax import plot as plot
     from svjax.simulations.curve import steady_curve as steady_curve
-    from svjax.simulations.opening import open_store as open  # noqa: F401
-    from svjax.simulations.resume import resume as resume
     from svjax.simulations.runs import (
         RunWriter as RunWriter,
         discard_checkpoint as discard_checkpoint,
@@ -174,18 +172,20 @@ if TYPE_CHECKING:
         save_run as save_run,
         store_convergence as store_convergence,
     )
-    from svjax.simulations.sweep import SweepProgress as SweepProgress, sweep as sweep
-    from svjax.simulations.sweep_store import open_sweep as open_sweep
     from svjax.storage.netcdf import to_netcdf as to_netcdf
+    from svjax.sweeps.opening import open_store as open  # noqa: F401
+    from svjax.sweeps.resume import resume as resume
+    from svjax.sweeps.sweep import SweepProgress as SweepProgress, sweep as sweep
+    from svjax.sweeps.sweep_store import open_sweep as open_sweep
 
 _ON_DEMAND = {
     "plot": "",
     "steady_curve": "simulations.curve",
-    "resume": "simulations.resume",
-    "sweep": "simulations.sweep",
-    "SweepProgress": "simulations.sweep",
-    "open_sweep": "simulations.sweep_store",
-    "open": "simulations.opening",
+    "resume": "sweeps.resume",
+    "sweep": "sweeps.sweep",
+    "SweepProgress": "sweeps.sweep",
+    "open_sweep": "sweeps.sweep_store",
+    "open": "sweeps.opening",
     "to_netcdf": "storage.netcdf",
 } | dict.fromkeys(
     (

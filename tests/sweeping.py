@@ -26,7 +26,8 @@ def make(path, progress=None, **changes):
 
 def save_always(monkeypatch=None):
     """Checkpoints after every segment."""
-    from svjax.simulations import runs, tile_writer
+    from svjax.simulations import runs
+    from svjax.sweeps import tile_writer
 
     for module, name in ((tile_writer, "SECONDS_PER_SAVE"), (runs, "SECONDS_PER_FLUSH")):
         for key, value in ((name, 0.0), ("SAVING_SHARE", np.inf)):

@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.special import expit
 
 import svjax as sv
-from svjax.model.bands import strip_hoppings, strip_self_energy
+from svjax.reservoirs.bands import strip_hoppings, strip_self_energy
 from svjax.storage.records import valve_from_record, valve_to_record
 
 WIDTH, CENTER, GAMMA, LEVEL, T = (1.3, 0.8), (0.2, -0.3), (0.7, 1.1), 0.15, 0.1

@@ -14,7 +14,7 @@ import svjax as sv
 from svjax.cli.main import _parse, main
 from svjax.cli.options import RunOptions
 from svjax.simulations.loop import Progress
-from svjax.simulations.sweep import SweepProgress
+from svjax.sweeps.sweep import SweepProgress
 
 TOML = """
 length = 4

@@ -13,10 +13,10 @@ import svjax as sv
 from svjax.cli.main import main
 from svjax.cli.options import RunOptions, numbers, toml_arguments
 from svjax.engine.devices import join_processes
-from svjax.model.bias import symmetric
-from svjax.simulations.parameter_grid import make_grid
+from svjax.reservoirs.bias import symmetric
 from svjax.storage.lock import is_locked
 from svjax.storage.plain import tidy_path
+from svjax.sweeps.parameter_grid import make_grid
 
 
 def options_of(tmp_path, text):
@@ -150,7 +150,7 @@ def test_a_job_says_its_size_keeps_all_that_is_observed_and_quotes_paths(tmp_pat
 
 def test_a_sweep_in_memory_writes_nothing_and_equals_one_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    monkeypatch.setattr("svjax.simulations.tile_writer.SECONDS_PER_SAVE", 0.0)
+    monkeypatch.setattr("svjax.sweeps.tile_writer.SECONDS_PER_SAVE", 0.0)
     task = sv.RunTask(1.0, 0.05, start="aligned", relax=0.5, last_state=True)
     grid = {"j_sd": [1.0, 2.0], "voltage": [0.0, 1.0]}
     found = sv.sweep(small_valve(), grid, task, batch=2)

@@ -9,20 +9,21 @@ import pytest
 import svjax
 
 ROOMS = {
-    "engine": "shown arrays parts sparse products eigenbasis lyapunov patience tracing integrate methods error_bars"
+    "engine": "shown arrays quantities parts sparse eigenbasis lyapunov tracing integrate methods error_bars"
     " least_squares devices clock",
-    "model": "units poles lattice sketch geometries bond_lists quantities bands bias builder valve importers"
-    " lattice_file spins leads hamiltonian extended parameters drives noise equations observables"
-    " local_observables observe levels reach",
-    "electrons": "fermi stationary response landauer energy_integral current_noise heat spectrum",
+    "lattices": "lattice sketch geometries bond_lists",
+    "reservoirs": "poles bands bias",
+    "model": "units builder valve importers spins leads hamiltonian extended parameters drives noise equations levels",
+    "observables": "electronic local by_name",
+    "electrons": "reach fermi stationary response landauer energy_integral current_noise heat spectrum",
     "dynamics": "step_size invariants evolve eigenproblem torques stability steady_state branches modes arclength"
     " continuation relaxation_fit",
     "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg"
     " phase_diagram",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
-    "storage": "lock plain folders checkpoint records netcdf",
-    "simulations": "size observed plan loop three_stage convergence dataset curve run_checkpoint runs tasks"
-    " parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep resume",
+    "storage": "lock plain folders checkpoint lattice_file records netcdf",
+    "simulations": "size observed plan loop three_stage convergence dataset curve run_checkpoint runs",
+    "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep resume",
     "plot": "style maps figures diagrams",
     "": "plot",
     "cli": "describe describe_sweep options sweep_options bars main __main__",
@@ -74,3 +75,8 @@ def test_every_public_name_has_its_page():
     own = [item for item in public if callable(item) and item.__module__.startswith("svjax")]
     assert len(own) > 100
     assert not [item.__name__ for item in own if f"::: {item.__module__}.{item.__name__}" not in pages]
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room])
+def test_rooms_stay_small(room):
+    assert len(ROOMS[room].split()) <= 14

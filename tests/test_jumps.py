@@ -9,7 +9,7 @@ import pytest
 from systems import largest_difference, random_spins
 
 import svjax as sv
-from svjax.model.bias import described
+from svjax.reservoirs.bias import described
 
 VALVE = sv.SpinValve.square(4, 1, 1, 1, j_sd=1.0, poles=sv.optimized_poles(8))
 START = sv.stationary(VALVE, random_spins(np.random.default_rng(5), 2))

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.special import digamma, expit, polygamma
 
-import svjax.model.poles
-from svjax.model.poles import Poles, fermi, matsubara_poles, optimized_poles, pade_poles, poles_for
+import svjax.reservoirs.poles
+from svjax.reservoirs.poles import Poles, fermi, matsubara_poles, optimized_poles, pade_poles, poles_for
 
 ROOT = pathlib.Path(__file__).parents[1]
-TABLE = json.loads((ROOT / "svjax" / "model" / "optimized_poles.json").read_text())
+TABLE = json.loads((ROOT / "svjax" / "reservoirs" / "optimized_poles.json").read_text())
 
 
 def half_sum(poles, x):
@@ -240,4 +240,4 @@ def test_estimate_covers_a_level_hardly_coupled_to_its_lead(n):
     (tabulated,) = [entry["error"] for entry in TABLE if entry["n"] == n and entry["reach"] == 400.0]
     x = np.geomspace(0.1, 400, 2000)
     error = np.abs(fermi(optimized_poles(n), x) - expit(-x)).max()
-    assert 1.2 * tabulated < error < svjax.model.poles.RHO_ERROR_PER_POLE_ERROR * tabulated
+    assert 1.2 * tabulated < error < svjax.reservoirs.poles.RHO_ERROR_PER_POLE_ERROR * tabulated

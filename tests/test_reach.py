@@ -14,8 +14,8 @@ import svjax as sv
 from svjax.cli.main import main
 from svjax.cli.options import RunOptions, SteadyOptions
 from svjax.cli.sweep_options import SweepOptions
-from svjax.model.poles import _table
-from svjax.model.reach import LIMIT, TOLERANCE, bound_of_pole_error, check_poles, error_within, pole_error
+from svjax.electrons.reach import LIMIT, TOLERANCE, bound_of_pole_error, check_poles, error_within, pole_error
+from svjax.reservoirs.poles import _table
 
 WARM = small_valve(poles=sv.optimized_poles(8))
 START = sv.aligned_spins(WARM)

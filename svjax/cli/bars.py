@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from svjax.simulations.loop import Progress
-    from svjax.simulations.sweep import SweepProgress
+    from svjax.sweeps.sweep import SweepProgress
 
 
 class Bar:

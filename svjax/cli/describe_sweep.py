@@ -10,9 +10,9 @@ import xarray as xr
 
 from svjax.cli.describe import Show, aligned, made_with, numbers, valve_lines
 from svjax.model.units import Units
-from svjax.simulations.sweep_dataset import COMPLETE, PENDING
-from svjax.simulations.sweep_store import counts, open_sweep
 from svjax.storage.lock import is_locked
+from svjax.sweeps.sweep_dataset import COMPLETE, PENDING
+from svjax.sweeps.sweep_store import counts, open_sweep
 
 MOST_FAILURES = 10
 

@@ -183,7 +183,7 @@ def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
 
 
 def _sweep(options: SweepOptions) -> int:
-    from svjax.simulations import sweep
+    from svjax.sweeps import sweep
 
     folder, values, task = options.folder(), options.grid(), options.what()
     valve, bias = options.valve(), options.bias()
@@ -217,8 +217,8 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
 
 
 def _resume(options: ResumeOptions) -> int:
-    from svjax.simulations import resume, sweep_dataset
     from svjax.storage import plain
+    from svjax.sweeps import resume, sweep_dataset
 
     if plain.store_format(options.run) == sweep_dataset.FORMAT:
         return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
@@ -255,8 +255,9 @@ def _steady(options: SteadyOptions) -> int:
 def _info(options: InfoOptions) -> int:
     from svjax.cli import describe, describe_sweep
     from svjax.model.units import Units
-    from svjax.simulations import curve, runs, sweep_dataset
+    from svjax.simulations import curve, runs
     from svjax.storage import folders, lock, plain
+    from svjax.sweeps import sweep_dataset
 
     units = None if options.gamma_ev is None else Units(options.gamma_ev)
     kind = plain.store_format(options.run)

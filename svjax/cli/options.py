@@ -13,9 +13,9 @@ import tyro
 from svjax.storage.plain import tidy_path
 
 if TYPE_CHECKING:
-    from svjax.model.bias import VoltageDrop
-    from svjax.model.poles import Poles
     from svjax.model.valve import SpinValve
+    from svjax.reservoirs.bias import VoltageDrop
+    from svjax.reservoirs.poles import Poles
 
 Vector = tuple[float, float, float]
 Count = int | Literal["auto"]
@@ -74,7 +74,9 @@ class ValveOptions(ShapeOptions):
         import equinox as eqx
         import jax.numpy as jnp
 
-        from svjax.model import geometries, reach, valve
+        from svjax.electrons import reach
+        from svjax.lattices import geometries
+        from svjax.model import valve
 
         shape = self.length, self.width, self.pinned, self.free
         geometries.square(*shape, buffer=self.buffer)
@@ -97,7 +99,7 @@ class ValveOptions(ShapeOptions):
         return []
 
     def _expansion(self) -> "Poles | str":
-        from svjax.model import poles
+        from svjax.reservoirs import poles
 
         kinds = {"pade": poles.pade_poles, "matsubara": poles.matsubara_poles, "optimized": poles.optimized_poles}
         if self.poles == "auto":
@@ -143,7 +145,7 @@ class RunOptions(ValveOptions):
 
     def bias(self) -> "VoltageDrop":
         """The voltage drop of these options."""
-        from svjax.model import bias
+        from svjax.reservoirs import bias
 
         if not math.isfinite(self.voltage):
             raise ValueError(f"Argument `voltage` must be finite, but is {self.voltage}.")
@@ -186,7 +188,7 @@ class SteadyOptions(ValveOptions):
         return numbers("voltage", self.voltage)
 
     def drops(self) -> "list[VoltageDrop]":
-        from svjax.model import bias
+        from svjax.reservoirs import bias
 
         return [getattr(bias, self.drop)(end(self.voltages())) for end in (min, max)]
 

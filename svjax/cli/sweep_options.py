@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 from svjax.cli.options import Count, ShapeOptions, ValveOptions, free_name, numbers
 
 if TYPE_CHECKING:
-    from svjax.model.bias import VoltageDrop
     from svjax.model.valve import SpinValve
-    from svjax.simulations.tasks import Task
+    from svjax.reservoirs.bias import VoltageDrop
+    from svjax.sweeps.tasks import Task
 
 SCALARS = ("j_sd", "j_ex", "mu_bar", "hopping", "voltage")
 LISTS = ("anisotropy", "field", "lead_coupling", "temperature")
@@ -96,8 +96,8 @@ class SweepOptions(ShapeOptions):
         import equinox as eqx
         import jax.numpy as jnp
 
-        from svjax.model import reach
-        from svjax.simulations import parameter_grid, sweep
+        from svjax.electrons import reach
+        from svjax.sweeps import parameter_grid, sweep
 
         given = {option.name: getattr(self, option.name) for option in fields(ShapeOptions)}
         given |= {name: numbers(name, getattr(self, name))[0] for name in SCALARS if name != "voltage"}
@@ -112,7 +112,7 @@ class SweepOptions(ShapeOptions):
 
     def bias(self) -> "VoltageDrop":
         """The voltage drop of these options, with the first voltage."""
-        from svjax.model import bias
+        from svjax.reservoirs import bias
 
         voltage = numbers("voltage", self.voltage)[0]
         return getattr(bias, self.drop)(voltage)
@@ -138,7 +138,7 @@ class SweepOptions(ShapeOptions):
     def what(self) -> "Task":
         """The task of these options."""
         from svjax.engine.arrays import whole_number
-        from svjax.simulations import tasks
+        from svjax.sweeps import tasks
 
         for option in fields(self):
             if option.name in WITHOUT_EFFECT[self.task] and getattr(self, option.name) != option.default:

@@ -15,10 +15,10 @@ from svjax.dynamics.arclength import Curve, Place, advanced, corrected, moved, t
 from svjax.dynamics.steady_state import ConvergenceError, steady_state
 from svjax.engine.arrays import Spins, real_array
 from svjax.engine.shown import Shown
-from svjax.model.bias import as_bias
 from svjax.model.levels import BiasLike
 from svjax.model.parameters import get_parameter
 from svjax.model.valve import SpinValve, prepare
+from svjax.reservoirs.bias import as_bias
 
 GROWTH = 1e-9
 """A mode grows where Re lambda is larger: a state without damping is stable."""

@@ -22,7 +22,7 @@ from svjax.electrons.response import (
     susceptibility,
 )
 from svjax.engine.arrays import PerLead, Spins, known
-from svjax.engine.patience import finished
+from svjax.engine.clock import finished
 from svjax.model.equations import State, local_spin_density
 from svjax.model.extended import extended
 from svjax.model.spins import coupling, effective_field, field_change, stiffness, tangents, turn_rate

@@ -14,20 +14,20 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from svjax.dynamics.step_size import check_step, default_dt, whole_steps
+from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import Numbers, known, whole_number
 from svjax.engine.integrate import checkpointed_scan, runge_kutta_step
 from svjax.engine.methods import AbstractMethod, as_method
 from svjax.engine.parts import Parts, apart, together
 from svjax.engine.shown import Shown
-from svjax.model.bias import AbstractBias, Bias, as_bias, described
 from svjax.model.drives import Drive, check_drive, drive_breaks
 from svjax.model.equations import Coefficients, State, check_state, coefficients, coupled_derivative, slope
 from svjax.model.extended import extended
 from svjax.model.leads import decay_rates
 from svjax.model.noise import renormalized, with_noise
-from svjax.model.observe import Observe, as_observe
-from svjax.model.reach import check_poles
 from svjax.model.valve import SpinValve, check_spins, prepare
+from svjax.observables.by_name import Observe, as_observe
+from svjax.reservoirs.bias import AbstractBias, Bias, as_bias, described
 
 
 class Trajectory(Shown, eqx.Module):

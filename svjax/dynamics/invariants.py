@@ -5,8 +5,8 @@ import numpy as np
 from jaxtyping import ArrayLike, DTypeLike
 
 from svjax.model.equations import State
-from svjax.model.observables import charge_balance
 from svjax.model.valve import SpinValve
+from svjax.observables.electronic import charge_balance
 
 
 def length_limit(dtype: DTypeLike) -> float:

@@ -19,12 +19,12 @@ from svjax.dynamics.torques import (
     newton_step,
     torque_limit,
 )
+from svjax.electrons.reach import check_poles
 from svjax.electrons.stationary import check_unique, stationary, stationary_state
 from svjax.engine.arrays import PerLead, Spins, known
-from svjax.engine.patience import finished
+from svjax.engine.clock import finished
 from svjax.model.equations import State
 from svjax.model.levels import BiasLike, constant_levels
-from svjax.model.reach import check_poles
 from svjax.model.spins import turn, turn_rate
 from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from svjax.engine.arrays import Numbers, known, real_array
 from svjax.engine.methods import AbstractMethod, as_method
-from svjax.model.bias import Bias, as_bias, described
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import hopping_reach
 from svjax.model.leads import broadening
 from svjax.model.valve import SpinValve, lead_poles, per_spin, prepare
+from svjax.reservoirs.bias import Bias, as_bias, described
 
 COARSE = 2.2
 """How much longer than an accurate step one may be without a warning."""

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from svjax.engine import eigenbasis as engine
 from svjax.engine.arrays import Columns, Matrix, PerLead, Spins
-from svjax.engine.products import product
+from svjax.engine.parts import product
 from svjax.model.equations import State
 from svjax.model.hamiltonian import effective_hamiltonian
 from svjax.model.leads import PAULI, column_values, leads, sum_over_poles

@@ -21,8 +21,8 @@ from svjax.engine.shown import Shown
 from svjax.model.equations import State
 from svjax.model.hamiltonian import hamiltonian
 from svjax.model.leads import PAULI
-from svjax.model.observables import magnetization
 from svjax.model.valve import SpinValve, check_spins, prepare
+from svjax.observables.electronic import magnetization
 
 Levels = Float[Array, "dim"]
 

@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from svjax.electrons.fermi import isolated_density_matrix
+from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins, known
 from svjax.engine.lyapunov import lyapunov
 from svjax.model.equations import State
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian, hamiltonian
 from svjax.model.leads import broadening, check_mu, leads, sum_over_poles
-from svjax.model.reach import check_poles
 from svjax.model.valve import SpinValve, check_spins, prepare
 
 

@@ -1,6 +1,11 @@
-"""Elapsed and remaining wall-clock time of long work."""
+"""Elapsed and remaining wall-clock time of long work, and waiting that Ctrl-C can end."""
 
 import time
+from typing import TypeVar
+
+import jax
+
+Tree = TypeVar("Tree")
 
 
 class Clock:
@@ -23,3 +28,14 @@ class Clock:
         left = self.total - done
         remaining = (now - since) / (done - before) * left if done > before else float("inf") if left else 0.0
         return now - self.started, remaining
+
+
+def finished(tree: Tree) -> Tree:
+    """``tree`` once all its arrays are computed. Compiled programs hear no signals, but Python does between looks at
+    whether they are done: Ctrl-C takes effect at once, however long the program."""
+    pause = 1e-5
+    for leaf in jax.tree.leaves(tree):
+        while isinstance(leaf, jax.Array) and not leaf.is_ready():  # pyright: ignore[reportAttributeAccessIssue]
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+    return tree

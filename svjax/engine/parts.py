@@ -86,3 +86,10 @@ def together(tree: PyTree) -> PyTree:
         tree,
         is_leaf=lambda x: isinstance(x, Parts),
     )
+
+
+def product(a: Array, b: Array) -> Array:
+    """a @ b from three products of real matrices (Gauss), which the CPU's compiled code multiplies several times
+    faster than one of complex ones; the error stays eps |a| |b|."""
+    real, imag = a.real @ b.real, a.imag @ b.imag
+    return jax.lax.complex(real - imag, (a.real + a.imag) @ (b.real + b.imag) - real - imag)

@@ -22,9 +22,9 @@ from jaxtyping import Array, Float
 from svjax.electrons.stationary import stationary
 from svjax.engine.least_squares import Report
 from svjax.fitting.targets import Trace, weighted
-from svjax.model.bias import as_bias
 from svjax.model.equations import State
 from svjax.model.valve import SpinValve
+from svjax.reservoirs.bias import as_bias
 
 CHAOTIC = 1e3
 """Derivatives that grow exponentially by more than this over a trace are called so."""

@@ -22,12 +22,12 @@ from svjax.engine.arrays import Numbers
 from svjax.engine.methods import as_method
 from svjax.engine.shown import Shown
 from svjax.macrospin.model import MacrospinModel, solve_macrospin
-from svjax.model.bias import as_bias, symmetric
 from svjax.model.equations import State
 from svjax.model.levels import BiasLike
-from svjax.model.observe import default_observables
 from svjax.model.parameters import entry
 from svjax.model.valve import SpinValve, aligned_spins
+from svjax.observables.by_name import default_observables
+from svjax.reservoirs.bias import as_bias, symmetric
 
 Observable = str | Callable[[SpinValve, State], ArrayLike]
 

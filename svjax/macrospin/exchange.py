@@ -26,8 +26,8 @@ from svjax.macrospin.precession_fit import MacrospinFit, fit_macrospin
 from svjax.model.equations import State, local_spin_density
 from svjax.model.hamiltonian import hamiltonian
 from svjax.model.leads import PAULI
-from svjax.model.observables import magnetization
 from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
+from svjax.observables.electronic import magnetization
 
 
 class ExchangeCoupling(Shown, eqx.Module):

@@ -14,9 +14,9 @@ from jaxtyping import Array, Float
 from svjax.engine.arrays import Numbers, Vector, real_array, real_number, whole_number
 from svjax.macrospin.effective_llg import EffectiveLLG, effective_llg
 from svjax.macrospin.model import TwoVectors, direction
-from svjax.model.bias import symmetric
 from svjax.model.levels import BiasLike
 from svjax.model.valve import SpinValve
+from svjax.reservoirs.bias import symmetric
 
 SAVES = 400
 """At how many times a run is looked at."""

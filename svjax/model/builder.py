@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from svjax.model.quantities import Quantity
+from svjax.engine.quantities import Quantity
 
 Build = TypeVar("Build", bound=Callable[..., Any])
 

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float
 
 from svjax.engine.arrays import Numbers, Scalar, real_array, whole_number
 from svjax.engine.shown import Shown
-from svjax.model.bias import steep, straight_lines
 from svjax.model.parameters import set_parameters
 from svjax.model.valve import QUANTITIES, SpinValve, per_spin, prepare
+from svjax.reservoirs.bias import steep, straight_lines
 
 Drive = Callable[[SpinValve, Array], SpinValve]
 

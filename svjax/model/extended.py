@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from svjax.engine.arrays import PerLead
+from svjax.lattices.lattice import Lattice
 from svjax.model.hamiltonian import bond_matrices
-from svjax.model.lattice import Lattice
 from svjax.model.leads import contact_blocks
 from svjax.model.valve import SpinValve
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact
 
 from svjax.engine.arrays import Matrix, Numbers, Scalar, Spins, real_array
-from svjax.model.lattice import Lattice
+from svjax.lattices.lattice import Lattice
 from svjax.model.leads import PAULI, broadening
 from svjax.model.spins import coupling
 from svjax.model.valve import SpinValve, canonical

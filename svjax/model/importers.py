@@ -8,9 +8,9 @@ from typing import Any, cast
 import numpy as np
 
 from svjax.engine.arrays import Numbers, real_number
-from svjax.model.bond_lists import with_lists
+from svjax.lattices.bond_lists import with_lists
+from svjax.lattices.lattice import Lattice
 from svjax.model.builder import builder, finish_builders
-from svjax.model.lattice import Lattice
 from svjax.model.valve import QUANTITIES, SpinValve, build
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from svjax.engine.arrays import Columns, Numbers, PerLead, known, real_array
-from svjax.model.lattice import Lattice
-from svjax.model.poles import Poles
+from svjax.lattices.lattice import Lattice
 from svjax.model.valve import SpinValve, lead_poles
+from svjax.reservoirs.poles import Poles
 
 PAULI = ((0, 1), (1, 0)), ((0, -1j), (1j, 0)), ((1, 0), (0, -1))
 

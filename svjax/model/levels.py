@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
 from svjax.engine.arrays import PerLead
-from svjax.model.bias import Bias, as_bias, described
 from svjax.model.valve import SpinValve
+from svjax.reservoirs.bias import Bias, as_bias, described
 
 BiasLike = Bias | ArrayLike | Sequence | None
 """`symmetric(V)`, `asymmetric(V)`, another function of the time, one mu_l per lead, or None for all zero."""

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array
 
 from svjax.engine.arrays import Numbers, complex_array, real_array
-from svjax.model.bias import Bias
 from svjax.model.valve import QUANTITIES, SpinValve, prepare
+from svjax.reservoirs.bias import Bias
 
 SYMBOLS = {name: (kind.symbol, kind.unit) for name, kind in QUANTITIES.items()} | {
     "voltage": ("V", "hopping/e"),

@@ -14,15 +14,15 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from svjax.engine.arrays import Numbers, PerLead, Scalar, Spins, known, real_array
+from svjax.engine.quantities import holds, quantities, quantity, shown
 from svjax.engine.shown import Row, Shown, in_words
-from svjax.model import geometries
-from svjax.model.bands import AbstractBand, band_of_type
-from svjax.model.bond_lists import split, with_lists
+from svjax.lattices import geometries
+from svjax.lattices.bond_lists import split, with_lists
+from svjax.lattices.lattice import Lattice
+from svjax.lattices.sketch import sketch
 from svjax.model.builder import builder, finish_builders
-from svjax.model.lattice import Lattice
-from svjax.model.poles import Poles, pade_poles
-from svjax.model.quantities import holds, quantities, quantity, shown
-from svjax.model.sketch import sketch
+from svjax.reservoirs.bands import AbstractBand, band_of_type
+from svjax.reservoirs.poles import Poles, pade_poles
 
 _EASY_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 

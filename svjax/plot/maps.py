@@ -13,11 +13,11 @@ from matplotlib.ticker import MaxNLocator
 
 from svjax.dynamics.evolve import Trajectory
 from svjax.engine.arrays import Numbers, real_array
+from svjax.lattices.lattice import Lattice
+from svjax.lattices.sketch import places
 from svjax.model.equations import State
-from svjax.model.lattice import Lattice
-from svjax.model.observe import Observables
-from svjax.model.sketch import places
 from svjax.model.valve import SpinValve
+from svjax.observables.by_name import Observables
 from svjax.plot.style import COLOURS, axes
 from svjax.simulations.dataset import UNITS
 from svjax.simulations.loop import Run

@@ -16,7 +16,7 @@ from svjax.dynamics.invariants import balance_limit, length_error, length_limit
 from svjax.electrons.fermi import exact_density_matrix
 from svjax.electrons.stationary import stationary
 from svjax.model.equations import State
-from svjax.model.observables import charge_balance
+from svjax.observables.electronic import charge_balance
 from svjax.simulations.loop import Run, plan_step
 from svjax.simulations.plan import Plan
 

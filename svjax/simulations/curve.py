@@ -12,11 +12,11 @@ from svjax.dynamics.branches import effective_torque, steady_states
 from svjax.dynamics.modes import electron_decays, found_modes
 from svjax.dynamics.steady_state import steady_state
 from svjax.engine.arrays import real_array, whole_number
-from svjax.model.bias import VoltageDrop, asymmetric, symmetric
 from svjax.model.equations import State
-from svjax.model.observables import current_driven_torque
-from svjax.model.observe import default_observables
 from svjax.model.valve import SpinValve, prepare
+from svjax.observables.by_name import default_observables
+from svjax.observables.electronic import current_driven_torque
+from svjax.reservoirs.bias import VoltageDrop, asymmetric, symmetric
 from svjax.simulations.dataset import UNITS
 from svjax.storage.records import provenance, valve_to_record
 

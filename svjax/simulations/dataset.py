@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from svjax.model.observe import Observables, Observe, default_observables
+from svjax.observables.by_name import Observables, Observe, default_observables
 from svjax.simulations.plan import Plan
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
 

@@ -15,8 +15,8 @@ from svjax.dynamics.evolve import DivergedError, Step, Trajectory, march
 from svjax.dynamics.invariants import straying
 from svjax.engine.clock import Clock
 from svjax.engine.shown import Shown
-from svjax.model.bias import AbstractBias, described
 from svjax.model.equations import State
+from svjax.reservoirs.bias import AbstractBias, described
 from svjax.simulations.observed import first_row
 from svjax.simulations.plan import Equilibrium, Plan, Rows
 

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from svjax.model.equations import State
-from svjax.model.observe import Observe
 from svjax.model.valve import SpinValve
+from svjax.observables.by_name import Observe
 from svjax.storage.plain import TYPES
 
 RESERVED = (

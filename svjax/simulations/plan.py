@@ -12,15 +12,15 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, Int8
 
 from svjax.dynamics.step_size import check_step, default_dt, whole_steps
+from svjax.electrons.reach import check_poles
 from svjax.electrons.stationary import stationary
 from svjax.engine.arrays import whole_number
 from svjax.engine.methods import AbstractMethod, as_method
 from svjax.engine.shown import Shown
-from svjax.model.bias import Bias, as_bias
 from svjax.model.equations import State
-from svjax.model.observe import Observe, as_observe
-from svjax.model.reach import check_poles
 from svjax.model.valve import SpinValve, aligned_spins, prepare
+from svjax.observables.by_name import Observe, as_observe
+from svjax.reservoirs.bias import Bias, as_bias
 from svjax.simulations.observed import first_row
 from svjax.simulations.size import size_of_run
 

@@ -19,9 +19,9 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from svjax.model.bias import Bias
 from svjax.model.equations import State
 from svjax.model.valve import SpinValve
+from svjax.reservoirs.bias import Bias
 from svjax.simulations.convergence import Convergence
 from svjax.simulations.curve import FORMAT as CURVE, FORMAT_VERSION as CURVE_VERSION
 from svjax.simulations.dataset import FINISHED, FORMAT, FORMAT_VERSION, STATES, STATUS, layout

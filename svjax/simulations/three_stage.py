@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 from jaxtyping import ArrayLike
 
-from svjax.model.bias import Bias
 from svjax.model.equations import State
-from svjax.model.observe import Observe
 from svjax.model.valve import SpinValve
+from svjax.observables.by_name import Observe
+from svjax.reservoirs.bias import Bias
 from svjax.simulations.loop import Progress, Run, Writer, carry_out
 from svjax.simulations.plan import Equilibrium, plan_three_stage
 

@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from svjax.engine.arrays import real_array
-from svjax.model.bands import AbstractBand, LorentzianBand, StripBand
-from svjax.model.bias import Bias, Constant, FunctionBias, Oscillating, Pulse, VoltageDrop, Waveform
-from svjax.model.lattice import Lattice
-from svjax.model.poles import Poles
-from svjax.model.quantities import quantities
+from svjax.engine.quantities import quantities
+from svjax.lattices.lattice import Lattice
 from svjax.model.valve import QUANTITIES, SpinValve, build, prepare
+from svjax.reservoirs.bands import AbstractBand, LorentzianBand, StripBand
+from svjax.reservoirs.bias import Bias, Constant, FunctionBias, Oscillating, Pulse, VoltageDrop, Waveform
+from svjax.reservoirs.poles import Poles
 
 BIASES = {kind.__name__: kind for kind in (Constant, VoltageDrop, Waveform, Pulse, Oscillating)}
 SAMPLES = (0.0, 0.1, 1.0, 10.0, 100.0)

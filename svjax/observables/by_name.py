@@ -11,14 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from svjax.model.equations import State
-from svjax.model.local_observables import (
-    bond_energy_currents,
-    local_torques,
-    site_inflow,
-    site_spin_inflow,
-    spin_transfer_torques,
-)
-from svjax.model.observables import (
+from svjax.model.valve import SpinValve
+from svjax.observables.electronic import (
     bond_currents,
     bond_spin_currents,
     charge_current,
@@ -33,7 +27,13 @@ from svjax.model.observables import (
     spin_density,
     total_spin,
 )
-from svjax.model.valve import SpinValve
+from svjax.observables.local import (
+    bond_energy_currents,
+    local_torques,
+    site_inflow,
+    site_spin_inflow,
+    spin_transfer_torques,
+)
 
 Observe = Callable[[SpinValve, State], dict[str, PyTree]]
 

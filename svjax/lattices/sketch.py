@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from svjax.model.lattice import Lattice
+from svjax.lattices.lattice import Lattice
 
 WIDTH, MARGIN, MOST_SITES = 360.0, 12.0, 2000
 LAYERS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")

@@ -17,20 +17,20 @@ from svjax.dynamics.step_size import whole_steps
 from svjax.electrons.stationary import stationary
 from svjax.engine.devices import lead
 from svjax.engine.methods import as_method
-from svjax.model.bias import Bias
-from svjax.model.observe import Observables, Observe, as_observe, default_observables
+from svjax.observables.by_name import Observables, Observe, as_observe, default_observables
+from svjax.reservoirs.bias import Bias
 from svjax.simulations.dataset import FINISHED, FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
 from svjax.simulations.loop import Halfway, Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
 from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
 from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run
-from svjax.simulations.sweep import Watch, carry_out_sweep
-from svjax.simulations.sweep_dataset import FORMAT as SWEEP, FORMAT_VERSION as SWEEP_VERSION
-from svjax.simulations.sweep_store import load_plan, open_sweep
 from svjax.storage.folders import array_of
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, store_format, tidy_path
 from svjax.storage.records import bias_to_record, provenance
+from svjax.sweeps.sweep import Watch, carry_out_sweep
+from svjax.sweeps.sweep_dataset import FORMAT as SWEEP, FORMAT_VERSION as SWEEP_VERSION
+from svjax.sweeps.sweep_store import load_plan, open_sweep
 
 
 def resume(

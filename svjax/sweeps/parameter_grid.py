@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from svjax.engine.arrays import Numbers, real_array
-from svjax.model.bias import Bias
 from svjax.model.parameters import get_parameter, set_parameters
 from svjax.model.valve import QUANTITIES, SpinValve
+from svjax.reservoirs.bias import Bias
 
 RESERVED = ("point", "time", "layer", "lead", "component", "mode", "site", "spin", "monolayer", "row", "column")
 

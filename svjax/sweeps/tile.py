@@ -9,7 +9,9 @@ import numpy as np
 
 from svjax.dynamics.invariants import length_error, length_limit, shortened
 from svjax.engine.methods import as_method
-from svjax.simulations.batch import (
+from svjax.simulations.dataset import STATES
+from svjax.simulations.loop import pieces
+from svjax.sweeps.batch import (
     Spread,
     Values,
     aligned_points,
@@ -19,14 +21,12 @@ from svjax.simulations.batch import (
     spread_over,
     steady_points,
 )
-from svjax.simulations.dataset import STATES
-from svjax.simulations.loop import pieces
-from svjax.simulations.parameter_grid import Tile, one_point
-from svjax.simulations.points import careful_point, careful_start, refusal
-from svjax.simulations.sweep_dataset import COMPLETE, DIVERGED, INACCURATE, NOT_CONVERGED, REFUSED, SweepPlan
-from svjax.simulations.sweep_store import SweepStore
-from svjax.simulations.tasks import ModesTask, RunTask, SteadyTask
-from svjax.simulations.tile_writer import Position, TileWriter
+from svjax.sweeps.parameter_grid import Tile, one_point
+from svjax.sweeps.points import careful_point, careful_start, refusal
+from svjax.sweeps.sweep_dataset import COMPLETE, DIVERGED, INACCURATE, NOT_CONVERGED, REFUSED, SweepPlan
+from svjax.sweeps.sweep_store import SweepStore
+from svjax.sweeps.tasks import ModesTask, RunTask, SteadyTask
+from svjax.sweeps.tile_writer import Position, TileWriter
 
 STEPPED_TOGETHER = 4
 """Runs that a CPU steps together: a third faster than one by one. Steady states would wait for the slowest."""

@@ -17,8 +17,8 @@ from jaxtyping import Array, Complex, DTypeLike
 from scipy.optimize import least_squares
 
 from svjax.engine.arrays import Numbers, Scalar, real_array, whole_number
+from svjax.engine.quantities import quantities, quantity
 from svjax.engine.shown import Shown
-from svjax.model.quantities import quantities, quantity
 
 
 class Continuation(NamedTuple):

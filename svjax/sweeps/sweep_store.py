@@ -19,9 +19,13 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.storage import MemoryStore
 
-from svjax.model.bias import Bias
-from svjax.simulations.parameter_grid import Tile, make_grid
-from svjax.simulations.sweep_dataset import (
+from svjax.reservoirs.bias import Bias
+from svjax.storage.checkpoint import FOLDER, Checkpoint
+from svjax.storage.folders import array_of, reading, saving
+from svjax.storage.plain import check_plain, tidy_path
+from svjax.storage.records import bias_from_record, valve_from_record
+from svjax.sweeps.parameter_grid import Tile, make_grid
+from svjax.sweeps.sweep_dataset import (
     FORMAT,
     FORMAT_VERSION,
     PENDING,
@@ -31,11 +35,7 @@ from svjax.simulations.sweep_dataset import (
     coordinates,
     variables,
 )
-from svjax.simulations.tasks import task_from_record
-from svjax.storage.checkpoint import FOLDER, Checkpoint
-from svjax.storage.folders import array_of, reading, saving
-from svjax.storage.plain import check_plain, tidy_path
-from svjax.storage.records import bias_from_record, valve_from_record
+from svjax.sweeps.tasks import task_from_record
 
 
 def build(plan: SweepPlan, path: Path | MemoryStore) -> None:

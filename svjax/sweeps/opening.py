@@ -7,9 +7,9 @@ import xarray as xr
 from svjax.simulations.curve import FORMAT as CURVE
 from svjax.simulations.dataset import FORMAT as RUN
 from svjax.simulations.runs import open_curve, open_run
-from svjax.simulations.sweep_dataset import FORMAT as SWEEP
-from svjax.simulations.sweep_store import open_sweep
 from svjax.storage.plain import store_format, tidy_path
+from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
+from svjax.sweeps.sweep_store import open_sweep
 
 OPENERS = {RUN: open_run, SWEEP: open_sweep, CURVE: open_curve}
 

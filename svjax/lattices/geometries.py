@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from svjax.engine.arrays import whole_number
-from svjax.model.lattice import Lattice
+from svjax.lattices.lattice import Lattice
 
 
 def square(length: int = 12, width: int = 4, pinned: int = 4, free: int = 4, *, buffer: int = 0) -> Lattice:

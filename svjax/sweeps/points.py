@@ -5,15 +5,15 @@ from jaxtyping import Array
 from svjax.dynamics.modes import check_has_spins, found_modes
 from svjax.dynamics.steady_state import steady_state
 from svjax.dynamics.step_size import check_step
+from svjax.electrons.reach import check_poles, unwarned
 from svjax.electrons.stationary import stationary
 from svjax.engine.methods import as_method
-from svjax.model.bias import Bias, as_bias
 from svjax.model.equations import State
 from svjax.model.levels import constant_levels
-from svjax.model.reach import check_poles, unwarned
 from svjax.model.valve import SpinValve, aligned_spins, prepare
-from svjax.simulations.batch import largest_torque
-from svjax.simulations.tasks import ModesTask, RunTask, SteadyTask, Task
+from svjax.reservoirs.bias import Bias, as_bias
+from svjax.sweeps.batch import largest_torque
+from svjax.sweeps.tasks import ModesTask, RunTask, SteadyTask, Task
 
 
 @unwarned()

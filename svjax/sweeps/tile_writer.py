@@ -8,10 +8,10 @@ import numpy as np
 
 from svjax.model.equations import State
 from svjax.simulations.dataset import STATES
-from svjax.simulations.parameter_grid import Tile
-from svjax.simulations.sweep_store import SweepStore
 from svjax.storage.checkpoint import Checkpoint
 from svjax.storage.folders import saving
+from svjax.sweeps.parameter_grid import Tile
+from svjax.sweeps.sweep_store import SweepStore
 
 SECONDS_PER_SAVE = 2.0
 SAVING_SHARE = 0.05

@@ -19,14 +19,14 @@ from svjax.dynamics.steady_state import steady_state
 from svjax.dynamics.torques import is_isolated, torque_limit, unrest
 from svjax.electrons.stationary import stationary, stationary_state
 from svjax.engine.methods import AbstractMethod
-from svjax.model.bias import Bias, described
 from svjax.model.equations import State, spins_derivative
 from svjax.model.levels import constant_levels
-from svjax.model.observe import Observables
 from svjax.model.parameters import set_parameters
 from svjax.model.valve import SpinValve, aligned_spins
+from svjax.observables.by_name import Observables
+from svjax.reservoirs.bias import Bias, described
 from svjax.simulations.loop import Quench
-from svjax.simulations.tasks import ModesTask, SteadyTask
+from svjax.sweeps.tasks import ModesTask, SteadyTask
 
 Values = dict[str, Array]
 """Parameters by name, one number for each point."""

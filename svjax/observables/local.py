@@ -9,9 +9,9 @@ from svjax.engine.arrays import Spins
 from svjax.model.equations import State, spins_derivative
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import hamiltonian
-from svjax.model.observables import bond_flow, lead_blocks, spin_density, spin_trace
 from svjax.model.spins import coupling
 from svjax.model.valve import SpinValve, canonical
+from svjax.observables.electronic import bond_flow, lead_blocks, spin_density, spin_trace
 
 
 def local_torques(valve: SpinValve, state: State) -> Spins:

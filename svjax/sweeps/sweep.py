@@ -16,23 +16,23 @@ from jaxtyping import ArrayLike
 from zarr.storage import MemoryStore
 
 from svjax.dynamics.step_size import default_dt
+from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import Numbers, PerLead
 from svjax.engine.clock import Clock
 from svjax.engine.devices import lead, together
-from svjax.model.bias import Bias, as_bias, symmetric
 from svjax.model.levels import constant_levels
-from svjax.model.reach import check_poles
 from svjax.model.valve import SpinValve, aligned_spins, prepare
+from svjax.reservoirs.bias import Bias, as_bias, symmetric
 from svjax.simulations.loop import STEPS_PER_SEGMENT
-from svjax.simulations.parameter_grid import Grid, Tile, choose_block, make_grid, one_point
-from svjax.simulations.points import refusal
-from svjax.simulations.sweep_dataset import FORMAT, PENDING, SweepPlan, variables
-from svjax.simulations.sweep_store import SweepStore, build, load_plan, load_sweep, open_sweep
-from svjax.simulations.tasks import ModesTask, RunTask, Task
-from svjax.simulations.tile import Runner
 from svjax.storage.folders import check_target, place
 from svjax.storage.lock import Lock
 from svjax.storage.plain import tidy_path
+from svjax.sweeps.parameter_grid import Grid, Tile, choose_block, make_grid, one_point
+from svjax.sweeps.points import refusal
+from svjax.sweeps.sweep_dataset import FORMAT, PENDING, SweepPlan, variables
+from svjax.sweeps.sweep_store import SweepStore, build, load_plan, load_sweep, open_sweep
+from svjax.sweeps.tasks import ModesTask, RunTask, Task
+from svjax.sweeps.tile import Runner
 
 MOST_POINTS = {"cpu": 16}
 MOST_POINTS_ELSEWHERE = 256

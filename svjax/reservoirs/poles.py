@@ -159,7 +159,7 @@ def _count(n: SupportsIndex) -> int:
 
 @functools.lru_cache(maxsize=1)
 def _table() -> list[dict[str, Any]]:
-    return json.loads(importlib.resources.files("svjax.model").joinpath("optimized_poles.json").read_text())
+    return json.loads(importlib.resources.files("svjax.reservoirs").joinpath("optimized_poles.json").read_text())
 
 
 def _reaching(reach: float) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from typing import Any
 from svjax.dynamics.step_size import whole_steps
 from svjax.engine.arrays import real_number, whole_number
 from svjax.engine.methods import as_method
-from svjax.model.observe import Observables, as_names, default_names
 from svjax.model.valve import SpinValve
+from svjax.observables.by_name import Observables, as_names, default_names
 
 
 @dataclass(frozen=True)

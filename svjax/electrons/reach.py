@@ -23,13 +23,13 @@ from scipy.special import digamma
 
 from svjax.engine.arrays import PerLead, Spins, known
 from svjax.engine.shown import in_words
-from svjax.model.bias import as_bias
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian, hopping_reach
 from svjax.model.leads import leads
 from svjax.model.levels import BiasLike
-from svjax.model.poles import RHO_ERROR_PER_POLE_ERROR, Poles, poles_for
 from svjax.model.valve import AUTO, SpinValve, lead_poles, prepare
+from svjax.reservoirs.bias import as_bias
+from svjax.reservoirs.poles import RHO_ERROR_PER_POLE_ERROR, Poles, poles_for
 
 LIMIT = 1e-4
 """Error of an element of rho above which a word is due."""

@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from svjax.electrons.stationary import stationary
-from svjax.model.bias import Bias
 from svjax.model.equations import State
 from svjax.model.parameters import SYMBOLS
 from svjax.model.valve import SpinValve, aligned_spins
-from svjax.simulations.batch import steady_point
+from svjax.reservoirs.bias import Bias
 from svjax.simulations.dataset import STATES, UNITS
-from svjax.simulations.parameter_grid import Grid, Tile, tiles
 from svjax.simulations.size import COPIES, Size, bytes_of
-from svjax.simulations.tasks import RunTask, Task, task_to_record
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
+from svjax.sweeps.batch import steady_point
+from svjax.sweeps.parameter_grid import Grid, Tile, tiles
+from svjax.sweeps.tasks import RunTask, Task, task_to_record
 
 FORMAT, FORMAT_VERSION = "svjax-sweep", 1
 PENDING, COMPLETE, DIVERGED, NOT_CONVERGED, REFUSED, INACCURATE = range(6)

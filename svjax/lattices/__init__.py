@@ -1,0 +1,1 @@
+"""Sites, bonds, layers and contacts: where things are, before any physics."""

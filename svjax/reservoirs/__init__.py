@@ -1,0 +1,1 @@
+"""What the leads are made of: their Fermi functions, bands and levels."""

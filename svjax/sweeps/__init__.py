@@ -1,0 +1,1 @@
+"""Many points at once: grids of parameters, their storage and how they go on."""
