@@ -3,11 +3,8 @@
 python sweeping.py FOLDER DURATION [start | resume] [COORDINATOR RANK COUNT]
 """
 
-import os
 import sys
 from dataclasses import replace
-
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
 
 import jax
 import numpy as np

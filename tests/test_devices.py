@@ -1,5 +1,6 @@
 """The same sweep on one device, on four, and in two processes."""
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ def words(path, *others, order="start", duration=TASK.duration):
 
 
 def devices(count):
-    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
+    return {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}"}
 
 
 def finish(*programs):

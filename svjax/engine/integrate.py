@@ -90,14 +90,17 @@ def _krogstad(z: Array) -> list[tuple]:
 
 
 def _phi(z: Array) -> list[Array]:
-    """phi_0 = e^z and phi_k = (phi_(k-1) - 1/(k-1)!) / z for k = 1, 2, 3, by their series where |z| is small."""
+    """phi_0 = e^z and phi_k = (phi_(k-1) - 1/(k-1)!) / z for k = 1, 2, 3; where |z| is small, phi_3 by its series and
+    the others back from it."""
     small = jnp.abs(z) < 1
-    safe = jnp.where(small, 1.0, z)
-    values = [jnp.exp(z)]
+    near, far = jnp.where(small, z, 0.0), jnp.where(small, 1.0, z)
+    series = [jnp.polyval(jnp.array([1 / factorial(n + 3) for n in reversed(range(18))], z.dtype), near, unroll=18)]
+    direct = [jnp.exp(z)]
+    for k in (2, 1):
+        series.append(1 / factorial(k) + near * series[-1])
     for k in (1, 2, 3):
-        series = sum(jnp.where(small, z, 0.0) ** n * (1 / factorial(n + k)) for n in range(18))
-        values.append(jnp.where(small, series, (values[-1] - 1 / factorial(k - 1)) / safe))
-    return values
+        direct.append((direct[-1] - 1 / factorial(k - 1)) / far)
+    return [direct[0], *(jnp.where(small, a, b) for a, b in zip(reversed(series), direct[1:], strict=True))]
 
 
 def _staged(derivative: Derivative, t: Array, y: Y, dt: Array, nodes: Sequence[float], rows: PyTree) -> Y:
