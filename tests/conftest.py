@@ -42,8 +42,9 @@ for flag, value in QUICK_TO_COMPILE.items():  # read when the first program is c
 SLOW_LIMIT = 3600
 """Seconds that a slow test may take; those of the others stand in pyproject.toml."""
 
-MOST_MAPS, MOST_MEMORY = 3_000, 0.7e9
-"""A process that holds more memory maps or bytes than this drops its compiled programs: 100 maps and 15 MB for each."""
+MOST_MAPS, MOST_MEMORY = 5_000, 0.4e9
+"""A process that holds more memory maps than this, or so many more bytes than after it last did so, drops its compiled
+programs. What it holds beside them it does not get rid of by dropping them again."""
 
 PROCESS = Path("/proc/self")
 """What Linux says of a process; where it is not there, memory is not watched."""
@@ -63,8 +64,15 @@ def launch(tmp_path_factory):
         program.kill()
 
 
+def resident():
+    """Bytes of memory that this process holds, where the system says so."""
+    if not PROCESS.exists():
+        return 0
+    return os.sysconf("SC_PAGESIZE") * int((PROCESS / "statm").read_text().split()[1])
+
+
 def pytest_configure(config):
-    config.seen = {"slow": 0, "maps": 0, "memory": 0.0}
+    config.seen = {"slow": 0, "maps": 0, "memory": 0.0, "floor": resident()}
     config.peaks = {}
 
 
@@ -84,14 +92,14 @@ def pytest_runtest_teardown(item):
     """Drop the compiled programs of a process before they are too many for it."""
     if not PROCESS.exists():
         return
-    count = (PROCESS / "maps").read_bytes().count(b"\n")
-    item.config.seen["maps"] = max(count, item.config.seen["maps"])
-    resident = os.sysconf("SC_PAGESIZE") * int((PROCESS / "statm").read_text().split()[1])
-    if count > MOST_MAPS or resident > MOST_MEMORY:
+    seen, count = item.config.seen, (PROCESS / "maps").read_bytes().count(b"\n")
+    seen["maps"] = max(count, seen["maps"])
+    if count > MOST_MAPS or resident() > seen["floor"] + MOST_MEMORY:
         jax.clear_caches()
         eqx.clear_caches()
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
+        seen["floor"] = resident()
 
 
 def pytest_sessionfinish(session):

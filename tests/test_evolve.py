@@ -43,14 +43,14 @@ def test_a_run_is_of_fourth_order_in_the_step():
 
 
 def test_a_run_in_two_parts_is_the_run_in_one():
-    """The second part starts at the step where the first ended, so that mu(t) goes on: bit for bit."""
+    """The second part starts at the step where the first ended, so that mu(t) goes on."""
     whole = sv.evolve(SMALL, START, DRIVEN, 2.0, dt=0.02, save_every=10, method="rk38")
     first = sv.evolve(SMALL, START, DRIVEN, 1.2, dt=0.02, save_every=10, method="rk38")
     second = sv.evolve(SMALL, first.state, DRIVEN, 0.8, dt=0.02, save_every=10, start_step=60, method="rk38")
-    assert eqx.tree_equal(whole.state, second.state)
+    assert largest_difference(whole.state, second.state) < 1e-13
     assert np.array_equal(whole.t, np.concatenate([first.t, second.t]))
     joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first.observables, second.observables)
-    assert eqx.tree_equal(whole.observables, joined)
+    assert largest_difference(whole.observables, joined) < 1e-13
     shifted = sv.evolve(SMALL, first.state, DRIVEN, 0.8, dt=0.02, save_every=10, method="rk38")
     assert largest_difference(shifted.state, second.state) > 1e-3
 

@@ -19,8 +19,9 @@ from svjax.dynamics.torques import (
     newton_step,
     torque_limit,
 )
+from svjax.electrons.fermi import check_unique
 from svjax.electrons.reach import check_poles
-from svjax.electrons.stationary import check_unique, stationary, stationary_state
+from svjax.electrons.stationary import stationary, stationary_state
 from svjax.engine.arrays import PerLead, Spins, known
 from svjax.engine.clock import finished
 from svjax.model.equations import State

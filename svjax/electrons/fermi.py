@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex
+from jaxtyping import Array, Bool, Complex
 
 from svjax.engine.arrays import Matrix, Numbers, PerLead, Spins, known
 from svjax.engine.eigenbasis import Eigenbasis, eigenbasis
@@ -78,21 +78,32 @@ def exact_density_matrix(valve: SpinValve, spins: Numbers, mu: Numbers | None = 
 
         0 = -i (H_eff rho - rho H_eff^+) + sum_l [i g_l(H_eff) Gamma_l + h.c.],   g_l of `fermi_transform`.
 
-    Arguments as `stationary`; (2N, 2N). At exceptional points of H_eff it loses a few digits, and no more.
+    Arguments and errors as `stationary`; (2N, 2N). At exceptional points of H_eff it loses a few digits, and no more.
     """
     valve = prepare(valve)
-    return np.asarray(_exact_density_matrix(valve, check_spins(valve, spins), check_mu(valve, mu)))
+    rho, unique = _exact_density_matrix(valve, check_spins(valve, spins), check_mu(valve, mu))
+    check_unique(unique)
+    return np.asarray(rho)
 
 
 @jax.jit
-def _exact_density_matrix(valve: SpinValve, spins: Spins, mu: PerLead) -> Matrix:
+def _exact_density_matrix(valve: SpinValve, spins: Spins, mu: PerLead) -> tuple[Matrix, Bool[Array, ""]]:
     valve = extended(valve, mu)
     h_eff = effective_hamiltonian(valve, spins)
     half = jnp.zeros_like(h_eff)
     for number, lead in enumerate(leads(valve)):
         transform = fermi_transform(h_eff, mu[number], lead.temperature)
         half = half.at[:, lead.rows].add(1j * transform[:, lead.rows] @ lead.gamma)
-    return lyapunov(-1j * h_eff, half + half.conj().T)[0]
+    return lyapunov(-1j * h_eff, half + half.conj().T)
+
+
+def check_unique(unique: Array) -> None:
+    """Raise where some state of the electrons is out of reach of every lead (skipped for traced values)."""
+    if known(unique) and not bool(unique):
+        raise ValueError(
+            "Argument `valve` must let every state reach a lead, but some state has no weight on any contact, "
+            "so that its occupation, and rho, are not unique."
+        )
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(3,))

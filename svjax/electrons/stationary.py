@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from svjax.electrons.fermi import isolated_density_matrix
+from svjax.electrons.fermi import check_unique, isolated_density_matrix
 from svjax.electrons.reach import check_poles
-from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins, known
+from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins
 from svjax.engine.lyapunov import lyapunov
 from svjax.model.equations import State
 from svjax.model.extended import extended
@@ -54,15 +54,6 @@ def stationary(
     state, unique = stationary_state(valve, spins, mu)
     check_unique(unique)
     return state
-
-
-def check_unique(unique: Array) -> None:
-    """Raise where some state of the electrons is out of reach of every lead (skipped for traced values)."""
-    if known(unique) and not bool(unique):
-        raise ValueError(
-            "Argument `valve` must let every state reach a lead, but some state has no weight on any contact, "
-            "so that its occupation, and rho, are not unique."
-        )
 
 
 @jax.jit

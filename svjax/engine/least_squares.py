@@ -6,7 +6,7 @@ is evaluated once, in the mode of differentiation that was chosen, and serves ev
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import optimistix as optx
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, PyTree
 
 from svjax.engine.error_bars import inverse_curvature, noise_variance
 
+Value = TypeVar("Value", bound=PyTree)
 Problem = Callable[[Array], tuple[Array, Array]]
 Report = Callable[[str, int, float, np.ndarray], object]
 """Called with the stage, the number of the step, the loss and u after each step."""
@@ -47,7 +48,6 @@ class Outcome(NamedTuple):
 
 def with_derivative(function: Callable[[Array], Array], mode: str) -> Problem:
     """The compiled pair of a function's value and its derivative, by ``mode`` "forward" or "reverse"."""
-    differentiate = jax.jacfwd if mode == "forward" else jax.jacrev
 
     def twice(u):
         value = function(u)
@@ -55,10 +55,22 @@ def with_derivative(function: Callable[[Array], Array], mode: str) -> Problem:
 
     @jax.jit
     def both(u):
-        derivative, value = differentiate(twice, has_aux=True)(u)
+        if mode == "forward":
+            value, slopes = along(lambda du: jax.jvp(function, (u,), (du,)), jnp.eye(len(u), dtype=u.dtype))
+            return value, jnp.moveaxis(slopes, 0, -1)
+        derivative, value = jax.jacrev(twice, has_aux=True)(u)
         return value, derivative
 
     return both
+
+
+def along(move: Callable[..., tuple[Value, PyTree]], *tangents: PyTree) -> tuple[Value, PyTree]:
+    """The value, and its derivatives along each of several tangents, of a function of a tangent that returns both.
+
+    The value is the same for all of them, but that is not left to JAX to find: it fails where parts are empty.
+    """
+    values, slopes = jax.vmap(move)(*tangents)
+    return jax.tree.map(lambda value: value[0], values), slopes
 
 
 def halved_square(problem: Problem) -> Problem:

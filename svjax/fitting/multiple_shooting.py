@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from svjax.electrons.stationary import stationary
-from svjax.engine.least_squares import Report
+from svjax.engine.least_squares import Report, along
 from svjax.fitting.targets import Trace, weighted
 from svjax.model.equations import State
 from svjax.model.valve import SpinValve
@@ -112,9 +112,9 @@ def _sweep(trace: Trace, model, u: Array, states: State, closed: Array) -> tuple
     segments are left on their own: no tangents at their starts."""
     n, count = len(u), trace.segments
     steps = trace.stride * (len(trace.t) // count)
-    along = jnp.concatenate([jnp.eye(n), jnp.zeros((1, n))])
+    turns = jnp.concatenate([jnp.eye(n), jnp.zeros((1, n))])
     first = lambda u: trace.first_state(model(u)[0])
-    start, tangents = jax.vmap(lambda du: jax.jvp(first, (u,), (du,)), out_axes=(None, 0))(along)
+    start, tangents = along(lambda du: jax.jvp(first, (u,), (du,)), turns)
     starts = jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest]), start, states)
     nexts = jax.tree.map(lambda rest: jnp.concatenate([rest, jnp.zeros_like(rest[:1])]), states)
 
@@ -127,7 +127,7 @@ def _sweep(trace: Trace, model, u: Array, states: State, closed: Array) -> tuple
             return found.state, found.observables["fitted"]
 
         move = lambda du, ds: jax.jvp(run, (u, state), (du, ds))
-        (end, seen), (tangents, slopes) = jax.vmap(move, out_axes=(None, 0))(along, tangents)
+        (end, seen), (tangents, slopes) = along(move, turns, tangents)
         defect = jax.tree.map(jnp.subtract, end, following)
         tangents = jax.tree.map(lambda t, d: closed * t.at[-1].add(d), tangents, defect)
         return tangents, (seen + slopes[-1], slopes[:-1], tangents, jnp.max(jnp.abs(defect.spins)))
