@@ -230,11 +230,14 @@ def _steady(options: SteadyOptions) -> int:
 
     from svjax import plot
     from svjax.cli import describe
-    from svjax.simulations import curve, runs
+    from svjax.simulations import curve, runs, size
     from svjax.storage import folders
 
     started = time.monotonic()
-    folder, voltages = options.folder(), options.voltages()
+    folder, voltages, valve = options.folder(), options.voltages(), options.valve()
+    needed = size.size_of_curve(len(voltages), valve.lattice.dim, len(valve.lattice.spin_sites))
+    needed.check(folder)
+    print(f"svjax: {needed}", file=sys.stderr)
     folders.check_target(folder, options.overwrite, curve.FORMAT)
     quiet = 0.1 if sys.stderr.isatty() else 30.0
     with tqdm(total=len(voltages), unit="voltage", mininterval=quiet, file=sys.stderr) as bar:
@@ -243,7 +246,7 @@ def _steady(options: SteadyOptions) -> int:
             bar.set_description_str(f"V = {voltage:g}", refresh=False)
             bar.update(number - bar.n)
 
-        found = curve.steady_curve(options.valve(), voltages, options.drop, modes=options.modes, progress=progress)
+        found = curve.steady_curve(valve, voltages, options.drop, modes=options.modes, progress=progress)
         bar.update(len(voltages) - bar.n)
     runs.save_curve(folder, found)
     plot.curve_pictures(folder, found)

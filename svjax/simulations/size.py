@@ -51,6 +51,12 @@ def size_of_run(steps: int, save_every: int, row: dict[str, np.ndarray], state: 
     return Size(1, steps, 2 * rows + COPIES * of_state, rows + 4 * of_state)
 
 
+def size_of_curve(points: int, dim: int, spins: int) -> Size:
+    """What steady states with their modes take: matrices (dim, dim) and the susceptibility's (3 spins, dim, dim)."""
+    each = 16 * dim * dim
+    return Size(points, 0, (3 * spins + 12) * each, points * (each + 24 * spins))
+
+
 def memory_of_machine() -> float:
     """Bytes, as far as the system tells."""
     names = getattr(os, "sysconf_names", {})

@@ -88,10 +88,13 @@ def resume_run(
     warn_of_changes(facts)
     plan, half = _plan(dataset, found, bias, observe)
     writer = RunWriter.reopen(path, half)
-    group = zarr.open_group(path, mode="r+")
-    group.attrs.update({"status": "running", "reason": ""})
-    array_of(group, "status")[...] = STATUS.index("running")
-    return carry_out(plan, progress, writer, half)
+    try:
+        group = zarr.open_group(path, mode="r+")
+        group.attrs.update({"status": "running", "reason": ""})
+        array_of(group, "status")[...] = STATUS.index("running")
+        return carry_out(plan, progress, writer, half)
+    finally:
+        writer.close()
 
 
 def _plan(
