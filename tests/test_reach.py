@@ -15,6 +15,7 @@ from svjax.cli.main import main
 from svjax.cli.options import RunOptions, SteadyOptions
 from svjax.cli.sweep_options import SweepOptions
 from svjax.electrons.reach import LIMIT, TOLERANCE, bound_of_pole_error, check_poles, error_within, pole_error
+from svjax.reservoirs.bias import as_bias, described
 from svjax.reservoirs.poles import _table
 
 WARM = small_valve(poles=sv.optimized_poles(8))
@@ -143,3 +144,20 @@ def test_the_command_line_knows_its_voltages(tmp_path, monkeypatch, capsys):
     assert shown.count("at mu = [0., 0.]") == 1 and "svjax: The poles leave an error of" in shown
     assert main([*words, "--poles", "2", "--pole-kind", "optimized"]) == 2
     assert "Argument `poles` must be 3 to" in capsys.readouterr().err
+
+
+def test_a_bias_counts_at_all_its_times():
+    """Poles that reach the start of a pulse, and not its height."""
+    valve = sv.SpinValve.square(4, 1, 1, 1, j_sd=1.0, temperature=0.02, poles=sv.optimized_poles(8))
+    spins, start = sv.aligned_spins(valve), sv.stationary(valve, sv.aligned_spins(valve))
+    check_poles(valve, spins, jnp.zeros(2))
+    pulse = sv.Pulse([0.0, 0.0], [30.0, 0.0], center=50.0, width=2.0)
+    with pytest.warns(sv.PolesWarning, match=r"at mu = \[30"):
+        sv.evolve(valve, start, pulse, 0.1, dt=0.05)
+    late = lambda t: jnp.where(t > 70, -30.0, 0.0) * jnp.array([0.0, 1.0])
+    with pytest.warns(sv.PolesWarning, match=r"at mu = \[ ?0., -30"):
+        sv.evolve(valve, start, late, 0.1, dt=0.05)
+    for fine in (sv.Pulse([0.0, 0.0], [0.5, 0.0], center=50.0, width=2.0), lambda t: jnp.full(2, jnp.nan)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", sv.PolesWarning)
+            check_poles(valve, spins, described(as_bias(fine, 2)).extremes())

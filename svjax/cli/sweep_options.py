@@ -106,7 +106,9 @@ class SweepOptions(ShapeOptions):
         if self.poles == "auto":
             grid = parameter_grid.make_grid(built, self.bias(), self.grid(), self.zipped)
             rest = [(built, jnp.zeros(2))]
-            chosen = reach.poles_reaching([*rest, *sweep.corners(built, self.bias(), grid)])
+            chosen = reach.poles_reaching(
+                [*rest, *((point, mu) for point, levels in sweep.corners(built, self.bias(), grid) for mu in levels)]
+            )
             built = eqx.tree_at(lambda v: v.poles, built, chosen)
         return built
 

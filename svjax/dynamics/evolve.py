@@ -108,7 +108,7 @@ def evolve(
     start = whole_number(start_step, "start_step", None) if known(start_step) else start_step
     check_step(valve, bias, dt, rule)
     if known(start) and start == 0:
-        check_poles(valve, state.spins, bias(jnp.zeros(())))
+        check_poles(valve, state.spins, described(bias).extremes())
     if drive is not None:
         check_drive(valve, drive)
     step = Step(valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, key)

@@ -96,10 +96,19 @@ _h_eff = jax.jit(effective_hamiltonian)
 
 
 def check_poles(valve: SpinValve, spins: Spins, mu: PerLead, refuse: bool = False) -> None:
-    """Warn where the poles leave more than `LIMIT` in rho. With ``refuse`` raise ValueError where it is the bias that
-    takes them there, to twenty times what they leave without it. Nothing is checked of traced values."""
+    """Warn where the poles leave more than `LIMIT` in rho at levels ``mu``, (leads,), or at the worst of several.
+
+    With ``refuse`` raise ValueError where it is the bias that takes them there, to twenty times what they leave without
+    it. Nothing is checked of traced values, nor of levels that are not finite.
+    """
     if not valve.lattice.contacts or not known(*jax.tree.leaves((valve, spins, mu))):
         return
+    rows = np.atleast_2d(np.asarray(mu))
+    rows = rows[np.isfinite(rows).all(1)]
+    if not len(rows):
+        return
+    outer = rows[np.unique([rows.argmin(0), rows.argmax(0)])]
+    mu = jnp.asarray(max(outer, key=lambda row: bound_of_pole_error(valve, row))) + 0.0
     if bound_of_pole_error(valve, mu) <= LIMIT or not (error := pole_error(valve, spins, mu)) > LIMIT:
         return
     levels = in_words(mu)

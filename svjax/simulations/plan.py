@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int8
 
@@ -20,7 +19,7 @@ from svjax.engine.shown import Shown
 from svjax.model.equations import State
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
-from svjax.reservoirs.bias import Bias, as_bias
+from svjax.reservoirs.bias import Bias, as_bias, described
 from svjax.simulations.observed import first_row
 from svjax.simulations.size import size_of_run
 
@@ -104,7 +103,7 @@ def plan_three_stage(
             raise ValueError("Argument `equilibrium` must belong to the same valve, but some parameter of it differs.")
         equilibrium = _observed_equilibrium(observe, valve, equilibrium)
         initial, relax_steps, row = equilibrium.state, 0, equilibrium.observables
-    check_poles(valve, initial.spins, jnp.asarray(bias(jnp.zeros(()))))
+    check_poles(valve, initial.spins, described(bias).extremes())
     size_of_run(relax_steps + steps, save_every, row, initial).check(None)
     return Plan(valve, bias, float(dt), save_every, rule, relax_steps, steps, initial, observe, equilibrium)
 

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import ArrayLike
+from jaxtyping import Array, ArrayLike
 from zarr.storage import MemoryStore
 
 from svjax.dynamics.step_size import default_dt
 from svjax.electrons.reach import check_poles
-from svjax.engine.arrays import Numbers, PerLead
+from svjax.engine.arrays import Numbers
 from svjax.engine.clock import Clock
 from svjax.engine.devices import lead, together
 from svjax.model.levels import constant_levels
 from svjax.model.valve import SpinValve, aligned_spins, prepare
-from svjax.reservoirs.bias import Bias, as_bias, symmetric
+from svjax.reservoirs.bias import Bias, as_bias, described, symmetric
 from svjax.simulations.loop import STEPS_PER_SEGMENT
 from svjax.storage.folders import check_target, place
 from svjax.storage.lock import Lock
@@ -179,15 +178,15 @@ def _refuse_hopeless(valve: SpinValve, bias: Bias, task: Task, grid: Grid) -> No
         raise ValueError(f"Argument `grid` must have points that can be computed, but at the first: {reasons[0]}")
 
 
-def corners(valve: SpinValve, bias: Bias, grid: Grid) -> Iterator[tuple[SpinValve, PerLead]]:
-    """The valve, and its levels at the quench, at the smallest and largest values of every parameter: where the levels
-    are farthest."""
+def corners(valve: SpinValve, bias: Bias, grid: Grid) -> Iterator[tuple[SpinValve, Array]]:
+    """The valve, and levels between which its own stay at all times, (some, leads), at the smallest and largest values
+    of every parameter: where the levels are farthest."""
     ends = [np.unique([np.argmin(values), np.argmax(values)]) for values in grid.values]
     sides = [np.unique(np.concatenate(ends))] if grid.zipped else np.meshgrid(*ends, indexing="ij")
     values = grid.at([part.ravel() for part in sides])
     for k in range(sides[0].size):
         point, drop = one_point(valve, bias, values, k)
-        yield point, drop(jnp.asarray(0.0))
+        yield point, described(drop).extremes()
 
 
 def batch_that_fits(valve: SpinValve, bias: Bias, task: Task, grid: Grid) -> int:
