@@ -4,7 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from svjax.cli.options import Count, ShapeOptions, ValveOptions, free_name, numbers
+from svjax.cli.options import Count, ShapeOptions, ValveOptions
+from svjax.cli.words import free_name, numbers
 
 if TYPE_CHECKING:
     from svjax.model.valve import SpinValve
@@ -97,7 +98,7 @@ class SweepOptions(ShapeOptions):
         import jax.numpy as jnp
 
         from svjax.electrons import reach
-        from svjax.sweeps import parameter_grid, sweep
+        from svjax.sweeps import parameter_grid, sweep_plan
 
         given = {option.name: getattr(self, option.name) for option in fields(ShapeOptions)}
         given |= {name: numbers(name, getattr(self, name))[0] for name in SCALARS if name != "voltage"}
@@ -106,7 +107,7 @@ class SweepOptions(ShapeOptions):
         if self.poles == "auto":
             grid = parameter_grid.make_grid(built, self.bias(), self.grid(), self.zipped)
             rest = [(built, jnp.zeros(2))]
-            chosen = reach.poles_reaching([*rest, *sweep.corners(built, self.bias(), grid)])
+            chosen = reach.poles_reaching([*rest, *sweep_plan.corners(built, self.bias(), grid)])
             built = eqx.tree_at(lambda v: v.poles, built, chosen)
         return built
 
