@@ -94,9 +94,13 @@ from svjax.model.drives import FieldPulse as FieldPulse, PeierlsPulse as Peierls
 from svjax.model.equations import State as State, time_derivative as time_derivative
 from svjax.model.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian
 from svjax.model.importers import from_hamiltonian as from_hamiltonian, from_kwant as from_kwant
-from svjax.model.parameters import get_parameter as get_parameter, set_parameters as set_parameters
+from svjax.model.parameters import (
+    disorder as disorder,
+    get_parameter as get_parameter,
+    set_parameters as set_parameters,
+)
 from svjax.model.units import Units as Units
-from svjax.model.valve import SpinValve as SpinValve, aligned_spins as aligned_spins, disorder as disorder
+from svjax.model.valve import SpinValve as SpinValve, aligned_spins as aligned_spins
 from svjax.observables.by_name import default_observables as default_observables
 from svjax.observables.electronic import (
     bond_currents as bond_currents,

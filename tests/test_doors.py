@@ -11,7 +11,8 @@ from helpers import small_valve
 
 import svjax as sv
 from svjax.cli.main import main
-from svjax.cli.options import RunOptions, numbers, toml_arguments
+from svjax.cli.options import RunOptions
+from svjax.cli.words import numbers, toml_arguments
 from svjax.engine.devices import join_processes
 from svjax.reservoirs.bias import symmetric
 from svjax.storage.lock import is_locked

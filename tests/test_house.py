@@ -11,22 +11,24 @@ import svjax
 ROOMS = {
     "engine": "shown arrays quantities parts sparse eigenbasis lyapunov tracing integrate methods error_bars"
     " least_squares devices clock",
-    "lattices": "lattice sketch geometries bond_lists",
+    "lattices": "graph_checks lattice sketch geometries bond_lists",
     "reservoirs": "poles bands bias",
-    "model": "units builder valve importers spins leads hamiltonian extended parameters drives noise equations levels",
+    "model": "units builder leaves valve importers spins leads hamiltonian extended parameters drives noise"
+    " equations levels",
     "observables": "electronic local by_name",
     "electrons": "reach fermi stationary response landauer energy_integral current_noise heat spectrum",
-    "dynamics": "step_size invariants evolve eigenproblem torques stability steady_state branches modes arclength"
+    "dynamics": "step_size invariants step evolve eigenproblem torques stability steady_state branches modes arclength"
     " continuation relaxation_fit",
-    "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg"
-    " phase_diagram",
-    "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
+    "macrospin": "model modes precession_data precession_fit exchange layer_response angle_table llg_results"
+    " effective_llg phase_diagram",
+    "fitting": "coordinates data_checks targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint lattice_file records netcdf",
     "simulations": "size observed plan loop three_stage convergence dataset curve run_checkpoint runs",
-    "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep resume",
+    "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
+    " sweep resume",
     "plot": "style maps figures diagrams",
     "": "plot",
-    "cli": "describe describe_sweep options sweep_options bars main __main__",
+    "cli": "describe describe_sweep words options sweep_options other_options bars commands main __main__",
 }
 ORDER = [f"{room}.{name}".strip(".") for room, names in ROOMS.items() for name in names.split()]
 FOLDER = Path(__file__).parent.parent / "svjax"
@@ -80,3 +82,7 @@ def test_every_public_name_has_its_page():
 @pytest.mark.parametrize("room", [room for room in ROOMS if room])
 def test_rooms_stay_small(room):
     assert len(ROOMS[room].split()) <= 14
+
+
+def test_files_stay_small():
+    assert {str(path): lines for path in FOLDER.rglob("*.py") if (lines := path.read_text().count("\n")) > 250} == {}

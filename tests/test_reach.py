@@ -157,7 +157,8 @@ def test_a_bias_counts_at_all_its_times():
     late = lambda t: jnp.where(t > 70, -30.0, 0.0) * jnp.array([0.0, 1.0])
     with pytest.warns(sv.PolesWarning, match=r"at mu = \[ ?0., -30"):
         sv.evolve(valve, start, late, 0.1, dt=0.05)
-    for fine in (sv.Pulse([0.0, 0.0], [0.5, 0.0], center=50.0, width=2.0), lambda t: jnp.full(2, jnp.nan)):
+    lost = lambda t: jnp.where(t > 3, jnp.nan, 0.1) * jnp.ones(2)
+    for fine in (sv.Pulse([0.0, 0.0], [0.5, 0.0], center=50.0, width=2.0), lost):
         with warnings.catch_warnings():
             warnings.simplefilter("error", sv.PolesWarning)
             check_poles(valve, spins, described(as_bias(fine, 2)).extremes())

@@ -18,7 +18,7 @@ from sweeping import GRID, TASK, make
 import svjax as sv
 from svjax.cli.main import main
 from svjax.sweeps.parameter_grid import choose_block, make_grid, tiles
-from svjax.sweeps.sweep import plan_sweep
+from svjax.sweeps.sweep_plan import plan_sweep
 
 
 @pytest.fixture(scope="module", name="path")
@@ -259,10 +259,10 @@ def test_tiles_cover_the_grid_once_and_share_their_valves():
 
 def test_the_batch_fits_the_memory(monkeypatch):
     arguments = small_valve(), {"voltage": np.arange(5000.0)}, TASK, None, False, None
-    monkeypatch.setattr("svjax.sweeps.sweep.MOST_POINTS", {"cpu": 10**6})
+    monkeypatch.setattr("svjax.sweeps.sweep_plan.MOST_POINTS", {"cpu": 10**6})
     whole = plan_sweep(*arguments)
     assert whole.block == (5000,)
-    monkeypatch.setattr("svjax.sweeps.sweep._memory", lambda device: 10**8)
+    monkeypatch.setattr("svjax.sweeps.sweep_plan._memory", lambda device: 10**8)
     assert 10 < plan_sweep(*arguments).block[0] < 1000
 
 

@@ -1,50 +1,17 @@
 """The command line: `svjax run`, `steady`, `sweep`, `resume` and `info`. Heavy imports wait until they are needed."""
 
-import shlex
 import sys
-import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from svjax.cli.bars import Bar, clock
-from svjax.cli.options import RunOptions, ShapeOptions, SteadyOptions, joined, toml_arguments
+from svjax.cli.commands import BAD_INPUT, INTERRUPTED, info, resume, run, steady, sweep
+from svjax.cli.options import RunOptions, ShapeOptions, SteadyOptions
+from svjax.cli.other_options import InfoOptions, ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
-
-if TYPE_CHECKING:
-    from svjax.simulations.loop import Run
-
-BAD_INPUT, DIVERGED, NOT_OK, INTERRUPTED = 2, 1, 3, 130
-
-
-@dataclass(frozen=True)
-class ResumeOptions:
-    """Continue a run or a sweep that was stopped from its last checkpoint, to the same end."""
-
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run or the sweep."""
-    coordinator: str | None = None
-    """Address host:port of process 0, where several processes share a sweep without SLURM."""
-    rank: int | None = None
-    """Number of this process, from 0 on."""
-    processes: int | None = None
-    """Number of all processes."""
-
-
-@dataclass(frozen=True)
-class InfoOptions:
-    """Print what is in a run or a sweep: parameters, ends, convergence; also of one that runs or was stopped."""
-
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run or the sweep."""
-    gamma_ev: float | None = None
-    """The hopping gamma, to add fs, eV, tesla, microampere and kelvin [eV]."""
-
+from svjax.cli.words import joined, toml_arguments
 
 Options = RunOptions | SteadyOptions | SweepOptions | ResumeOptions | InfoOptions
 COMMANDS = {
@@ -106,7 +73,7 @@ def _parse(arguments: list[str]) -> Options:
 
 def _do(options: Options) -> int:
     if isinstance(options, InfoOptions):
-        return _info(options)
+        return info(options)
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -117,163 +84,7 @@ def _do(options: Options) -> int:
         if any(part is not None for part in told) or devices.in_slurm_job():
             devices.join_processes(*told)
     if isinstance(options, RunOptions):
-        return _run(options)
+        return run(options)
     if isinstance(options, SteadyOptions):
-        return _steady(options)
-    return _sweep(options) if isinstance(options, SweepOptions) else _resume(options)
-
-
-def _run(options: RunOptions) -> int:
-    from svjax.simulations import loop, observed, plan, runs, size
-
-    folder = options.folder()
-    valve, bias = options.valve(), options.bias()
-    earlier = None if options.equilibrium is None else runs.open_run(options.equilibrium)
-
-    writer = runs.RunWriter(folder, overwrite=options.overwrite)
-    to_do = plan.plan_three_stage(
-        valve,
-        bias,
-        relax=options.relax,
-        duration=options.duration,
-        dt=options.dt,
-        save_every=options.save_every,
-        method=options.method,
-        equilibrium=None if earlier is None else runs.load_equilibrium(earlier),
-        observe=options.observe or None,
-    )
-    row = observed.first_row(to_do.observe, to_do.valve, to_do.initial)
-    needed = size.size_of_run(to_do.relax_steps + to_do.steps, to_do.save_every, row, to_do.initial)
-    needed.check(folder)
-    print(f"svjax: {needed}", file=sys.stderr)
-    return _to_the_end(folder, lambda bar: loop.carry_out(to_do, bar.run, writer))
-
-
-def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
-    """Let ``work`` run a run, and show what became of it."""
-    from svjax import plot
-    from svjax.cli import describe
-    from svjax.simulations import convergence, loop, runs
-
-    started, status, bar = time.monotonic(), 0, Bar()
-    try:
-        run = work(bar)
-        bar.close()
-        if run is not None:
-            report = convergence.convergence_report(run)
-            runs.store_convergence(folder, report)
-            runs.discard_checkpoint(folder)
-            status = 0 if report.ok else NOT_OK
-    except loop.DivergedRun as error:
-        bar.close()
-        print(f"svjax: {error}", file=sys.stderr)
-        status = DIVERGED
-    except loop.Interrupted as error:
-        bar.close()
-        print(f"svjax: {error.run.reason}", file=sys.stderr)
-        status = INTERRUPTED
-    finally:
-        bar.close()
-    dataset = runs.open_run(folder)
-    pictures = plot.run_pictures(folder, dataset)
-    print(describe.describe(dataset))
-    drawn = f" and in it {', '.join(pictures)}" if pictures else ""
-    print(f"\nwrote {folder}{drawn} in {clock(time.monotonic() - started)}")
-    return status
-
-
-def _sweep(options: SweepOptions) -> int:
-    from svjax.sweeps import sweep
-
-    folder, values, task = options.folder(), options.grid(), options.what()
-    valve, bias = options.valve(), options.bias()
-
-    plan = sweep.plan_sweep(valve, values, task, bias, options.zipped, options.batch)
-    print(f"svjax: {plan.size}", file=sys.stderr)
-    return _through(folder, lambda bar: sweep.create_and_run(folder, plan, options.overwrite, bar.sweep))
-
-
-def _through(folder: Path, work: Callable[[Bar], object]) -> int:
-    """Let ``work`` run a sweep, and show what became of it."""
-    import jax
-
-    from svjax.cli import describe_sweep
-
-    started, bar = time.monotonic(), Bar()
-    try:
-        work(bar)
-    except KeyboardInterrupt:
-        bar.close()
-        if not folder.exists():
-            raise
-        print(f"svjax: interrupted; `svjax resume {shlex.quote(str(folder))}` goes on.", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        bar.close()
-    if jax.process_index() == 0:
-        print(describe_sweep.describe_sweep(folder))
-        print(f"\nwrote {folder} in {clock(time.monotonic() - started)}")
-    return 0
-
-
-def _resume(options: ResumeOptions) -> int:
-    from svjax.storage import plain
-    from svjax.sweeps import resume, sweep_dataset
-
-    if plain.store_format(options.run) == sweep_dataset.FORMAT:
-        return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
-    return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run))
-
-
-def _steady(options: SteadyOptions) -> int:
-    from tqdm import tqdm
-
-    from svjax import plot
-    from svjax.cli import describe
-    from svjax.simulations import curve, runs, size
-    from svjax.storage import folders
-
-    started = time.monotonic()
-    folder, voltages, valve = options.folder(), options.voltages(), options.valve()
-    needed = size.size_of_curve(len(voltages), valve.lattice.dim, len(valve.lattice.spin_sites))
-    needed.check(folder)
-    print(f"svjax: {needed}", file=sys.stderr)
-    folders.check_target(folder, options.overwrite, curve.FORMAT)
-    quiet = 0.1 if sys.stderr.isatty() else 30.0
-    with tqdm(total=len(voltages), unit="voltage", mininterval=quiet, file=sys.stderr) as bar:
-
-        def progress(number: int, voltage: float) -> None:
-            bar.set_description_str(f"V = {voltage:g}", refresh=False)
-            bar.update(number - bar.n)
-
-        found = curve.steady_curve(valve, voltages, options.drop, modes=options.modes, progress=progress)
-        bar.update(len(voltages) - bar.n)
-    runs.save_curve(folder, found)
-    plot.curve_pictures(folder, found)
-    print(describe.describe_curve(found))
-    print(f"\nwrote {folder} and in it steady.png, steady.pdf in {clock(time.monotonic() - started)}")
-    return 0
-
-
-def _info(options: InfoOptions) -> int:
-    from svjax.cli import describe, describe_sweep
-    from svjax.model.units import Units
-    from svjax.simulations import curve, runs
-    from svjax.storage import folders, lock, plain
-    from svjax.sweeps import sweep_dataset
-
-    units = None if options.gamma_ev is None else Units(options.gamma_ev)
-    kind = plain.store_format(options.run)
-    with folders.reading(options.run):
-        if kind == sweep_dataset.FORMAT:
-            print(describe_sweep.describe_sweep(options.run, units))
-        elif kind == curve.FORMAT:
-            print(describe.describe_curve(runs.open_curve(options.run), units))
-        else:
-            run = runs.open_run(options.run)
-            if run.attrs["status"] == "running" and not lock.is_locked(options.run):
-                run = run.assign_attrs(
-                    status="stopped", reason=f"`svjax resume {shlex.quote(str(options.run))}` goes on."
-                )
-            print(describe.describe(run, units))
-    return 0
+        return steady(options)
+    return sweep(options) if isinstance(options, SweepOptions) else resume(options)

@@ -4,7 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from svjax.cli.options import Count, ShapeOptions, ValveOptions, free_name, numbers
+from svjax.cli.options import Count, ShapeOptions, ValveOptions
+from svjax.cli.words import free_name, numbers
 
 if TYPE_CHECKING:
     from svjax.model.valve import SpinValve
@@ -97,7 +98,7 @@ class SweepOptions(ShapeOptions):
         import jax.numpy as jnp
 
         from svjax.electrons import reach
-        from svjax.sweeps import parameter_grid, sweep
+        from svjax.sweeps import parameter_grid, sweep_plan
 
         given = {option.name: getattr(self, option.name) for option in fields(ShapeOptions)}
         given |= {name: numbers(name, getattr(self, name))[0] for name in SCALARS if name != "voltage"}
@@ -105,10 +106,9 @@ class SweepOptions(ShapeOptions):
         built = ValveOptions(**given).valve()
         if self.poles == "auto":
             grid = parameter_grid.make_grid(built, self.bias(), self.grid(), self.zipped)
-            rest = [(built, jnp.zeros(2))]
-            chosen = reach.poles_reaching(
-                [*rest, *((point, mu) for point, levels in sweep.corners(built, self.bias(), grid) for mu in levels)]
-            )
+            corners = sweep_plan.corners(built, self.bias(), grid)
+            levels = ((point, mu) for point, several in corners for mu in several)
+            chosen = reach.poles_reaching([(built, jnp.zeros(2)), *levels])
             built = eqx.tree_at(lambda v: v.poles, built, chosen)
         return built
 

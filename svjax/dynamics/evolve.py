@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -13,21 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from svjax.dynamics.step import Step
 from svjax.dynamics.step_size import check_step, default_dt, whole_steps
 from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import Numbers, known, whole_number
 from svjax.engine.integrate import checkpointed_scan, runge_kutta_step
-from svjax.engine.methods import AbstractMethod, as_method
-from svjax.engine.parts import Parts, apart, together
+from svjax.engine.methods import as_method
+from svjax.engine.parts import apart, together
 from svjax.engine.shown import Shown
-from svjax.model.drives import Drive, check_drive, drive_breaks
-from svjax.model.equations import Coefficients, State, check_state, coefficients, coupled_derivative, slope
-from svjax.model.extended import extended
-from svjax.model.leads import decay_rates
-from svjax.model.noise import renormalized, with_noise
+from svjax.model.drives import Drive, check_drive
+from svjax.model.equations import State, check_state, coupled_derivative
 from svjax.model.valve import SpinValve, check_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
-from svjax.reservoirs.bias import AbstractBias, Bias, as_bias, described
+from svjax.reservoirs.bias import Bias, as_bias, described
 
 
 class Trajectory(Shown, eqx.Module):
@@ -131,93 +128,6 @@ def march(step: Step, state: State, start: int | Array, steps: int, save_every: 
     return trajectory
 
 
-class Step(eqx.Module):
-    """One step of a run, from time n dt: the valve, its bias and how it is integrated."""
-
-    valve: SpinValve
-    bias: AbstractBias
-    dt: Array
-    method: AbstractMethod = eqx.field(static=True)
-    freeze_spins: bool = eqx.field(static=True, default=False)
-    drive: Drive | None = None
-    key: Array | None = None
-    of: Coefficients | None = None
-
-    def prepared(self) -> "Step":
-        """The step with what all of its kind have in common computed once, unless the electrons' parameters change."""
-        if self.drive is not None or self.valve.bands is not None:
-            return self
-        return dataclasses.replace(self, of=coefficients(self.valve))
-
-    def __call__(self, state: State, n: Array) -> State:
-        """The state, in `Parts`, from n dt to (n + 1) dt; in parts if the bias jumps in between."""
-        step, t = self.with_noise(n), n * self.dt
-        breaks = self.breaks()
-        if not breaks.size:
-            return step.ended(step.advance(state, t, self.dt))
-        near = 1e-9 * self.dt  # a jump at the end of a step belongs to the next one
-        inside = (breaks >= t - near) & (breaks < t + self.dt - near)
-        first = jnp.clip(jnp.min(jnp.where(inside, breaks, jnp.inf)) - t, 0, self.dt)
-        last = jnp.clip(jnp.max(jnp.where(inside, breaks, -jnp.inf)) - t, 0, self.dt)
-        moved = jax.lax.cond(
-            jnp.any(inside),
-            jax.checkpoint(lambda state: step.in_parts(state, t, first, last)),
-            lambda state: step.advance(state, t, self.dt),
-            state,
-        )
-        return step.ended(moved)
-
-    def breaks(self) -> Float[Array, "breaks"]:
-        """The times around which steps are taken in parts."""
-        ramps = [] if self.drive is None else [drive_breaks(self.drive, self.dt)]
-        return jnp.concatenate([self.bias.breaks(self.dt), *ramps]).astype(self.dt.dtype)
-
-    def in_parts(self, state: State, t: Array, first: Array, last: Array) -> State:
-        """The state after a step from ``t`` within which something jumps at t + ``first`` and t + ``last``."""
-        rest = (self.dt - last) * jnp.asarray(self.method.grades, self.dt.dtype)
-        lengths = jnp.concatenate([jnp.stack([first, last - first]).astype(self.dt.dtype), rest])
-        starts = t + jnp.cumsum(lengths) - lengths
-        part = lambda state, piece: (self.advance(state, *piece), None)
-        return jax.lax.scan(part, state, (starts, lengths))[0]
-
-    def valve_at(self, t: Array) -> SpinValve:
-        """The valve at time ``t``."""
-        return self.valve if self.drive is None else self.drive(self.valve, t)
-
-    def with_noise(self, n: Array) -> "Step":
-        """The step with the random field of step ``n``, if there is noise."""
-        key = self.key
-        if key is None:
-            return self
-        noisy = lambda valve: with_noise(valve, key, n, self.dt)
-        if self.drive is None:
-            return eqx.tree_at(lambda s: s.valve, self, noisy(self.valve))
-        return eqx.tree_at(lambda s: s.drive, self, lambda valve, t, drive=self.drive: noisy(drive(valve, t)))
-
-    def ended(self, state: State) -> State:
-        """The state at the end of a step: with noise, spins get their length back."""
-        return state if self.key is None else eqx.tree_at(lambda s: s.spins, state, renormalized(state.spins))
-
-    def advance(self, state: State, t: Array, dt: Array) -> State:
-        """The state, in `Parts`, from ``t`` to ``t + dt``, with everything as it is between the jumps around."""
-        breaks, middle = self.breaks(), t + dt / 2
-        if not breaks.size:
-            derivative = lambda t, state: self.derivative(t, state)
-        else:
-            begin = jnp.max(jnp.where(breaks <= middle, breaks, -jnp.inf))
-            before = breaks - jnp.finfo(breaks.dtype).eps * (jnp.abs(breaks) + self.dt)
-            end = jnp.min(jnp.where((breaks > middle) & jnp.isfinite(breaks), before, jnp.inf))
-            derivative = lambda t, state: self.derivative(jnp.clip(t, begin, end), state)
-        return self.method.step(derivative, pole_decay(self.valve), t, state, dt)
-
-    def derivative(self, t: Array, state: State) -> State:
-        """d(state)/dt at time ``t`` of a state in `Parts`."""
-        mu = jnp.asarray(self.bias(t), self.dt.dtype)
-        valve = extended(self.valve_at(t), mu)
-        found = slope(valve, coefficients(valve) if self.of is None else self.of, state, mu, jnp.isfinite(t))
-        return eqx.tree_at(lambda s: s.spins, found, jnp.zeros_like(state.spins)) if self.freeze_spins else found
-
-
 @eqx.filter_jit
 def graded_start(step: Step, state: State) -> State:
     """The step from t = 0, at which the levels may jump away from those of the state, in parts."""
@@ -254,12 +164,6 @@ def run_steps(
     finite = jnp.append(finite, _is_finite(state))
     saves = start_step + save_every * jnp.arange(1, count + 1)
     return Trajectory(saves * step.dt, state, observables), finite
-
-
-def pole_decay(valve: SpinValve) -> State:
-    """The rates xi_p/beta_l at which the columns of Pi_lp decay, the stiff part of Eq. (9), for `exponential_step`."""
-    decay = decay_rates(valve)
-    return State(Parts(None, None), Parts(decay, decay), None)  # type: ignore[arg-type]
 
 
 def derivative_at(valve: SpinValve, bias: Bias, t: Array, state: State) -> State:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from svjax.engine.arrays import Numbers, known, real_array
+from svjax.engine.arrays import Numbers, host_array, known
 from svjax.engine.methods import AbstractMethod, as_method
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import hopping_reach
@@ -28,7 +28,7 @@ classic methods shorten it by (omega dt)^6/144 in each step."""
 def whole_steps(duration: float, dt: float, argument: str = "duration") -> int:
     """duration / dt, which must be a whole number of steps; ``argument`` is the name of the duration in errors."""
     for name, value in {argument: duration, "dt": dt}.items():
-        if np.ndim(real_array(value, name)):
+        if np.ndim(host_array(value, name)):
             raise ValueError(f"Argument `{name}` must be one number, but has shape {np.shape(value)}.")
         if not np.isfinite(value) or value < 0 or (name == "dt" and value == 0):
             raise ValueError(f"Argument `{name}` must be a positive number, but is {value}.")

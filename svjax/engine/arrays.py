@@ -6,7 +6,8 @@ Dimension names: ``dim`` = 2 N (site and spinor, the spinor index is the fast on
 """
 
 import operator
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,13 +38,21 @@ def real_array(value: Numbers, name: str = "value") -> Array:
     return array.astype(jnp.result_type(float, array))
 
 
+def host_array(value: object, name: str) -> np.ndarray:
+    """As `real_array`, for numbers that shape a program: an array of NumPy, for which no device is started."""
+    array = _array(value, name, np.asarray)
+    if np.iscomplexobj(array):
+        raise ValueError(f"Argument `{name}` must be real, but is {value}.")
+    return array
+
+
 def complex_array(value: Numbers, name: str = "value") -> Array:
     """As `real_array`, but complex numbers are taken too, and stay complex."""
     array = _array(value, name)
     return array.astype(jnp.result_type(float, array))
 
 
-def _array(value: Numbers, name: str) -> Array:
+def _array(value: Any, name: str, asarray: Callable[[Any], Any] = jnp.asarray) -> Any:
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"Argument `{name}` must hold numbers throughout, but is a masked array.")
     if isinstance(value, Sequence) and any(isinstance(part, str) for part in value):
@@ -51,7 +60,7 @@ def _array(value: Numbers, name: str) -> Array:
     if isinstance(value, Set | Iterator):
         raise ValueError(f"Argument `{name}` must be a number or a sequence, but is of type {type(value).__name__}.")
     try:
-        array = jnp.asarray(value)
+        array = asarray(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"Argument `{name}` must hold numbers, but is {value!r}.") from None
     if not jnp.issubdtype(array.dtype, jnp.number):
@@ -75,7 +84,7 @@ def whole_number(value: object, name: str, least: int | None = 0) -> int:
 
 def real_number(value: object, name: str) -> float:
     """``value`` as a float: one finite real number of any type, also an array of shape ()."""
-    array = np.asarray(real_array(value, name))  # type: ignore[arg-type]
+    array = host_array(value, name)
     if array.shape != () or not np.isfinite(array):
         raise ValueError(f"Argument `{name}` must be one finite number, but is {value!r}.")
     return float(array)

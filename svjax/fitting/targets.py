@@ -21,6 +21,7 @@ from svjax.electrons.stationary import stationary
 from svjax.engine.arrays import Numbers
 from svjax.engine.methods import as_method
 from svjax.engine.shown import Shown
+from svjax.fitting.data_checks import check_finite, check_shape, check_values, spread
 from svjax.macrospin.model import MacrospinModel, solve_macrospin
 from svjax.model.equations import State
 from svjax.model.levels import BiasLike
@@ -128,7 +129,7 @@ class Trace(Shown, eqx.Module):
         """Raise a ValueError for data that cannot be those of a trace of this valve."""
         if self.t.ndim != 1 or not self.t.size:
             raise ValueError(f"Argument `t` must be of shape (T,), but is of shape {self.t.shape}.")
-        _check_finite("t", self.t)
+        check_finite("t", self.t)
         if not (self.t[0] > 0 and np.all(np.diff(self.t) > 0)):
             raise ValueError("Argument `t` must be positive and strictly increasing, but is not.")
         if isinstance(valve, MacrospinModel):
@@ -142,8 +143,8 @@ class Trace(Shown, eqx.Module):
             if np.any(wrong):
                 raise ValueError(f"Argument `t` must be whole steps of dt = {self.dt:g}, but is {self.t[wrong][0]:g}.")
             check_step(valve, as_bias(self.bias if self.bias is not None else bias, leads), self.dt, rule)
-        _check_values(self.values, self.sigma, "t", self.t)
-        _check_shape(self.values, eqx.filter_eval_shape(lambda *model: self.predicted(*model), valve, bias))
+        check_values(self.values, self.sigma, "t", self.t)
+        check_shape(self.values, eqx.filter_eval_shape(lambda *model: self.predicted(*model), valve, bias))
 
 
 class SteadyCurve(Shown, eqx.Module):
@@ -190,9 +191,9 @@ class SteadyCurve(Shown, eqx.Module):
             raise ValueError(f"Argument `valve` must be a SpinValve to have steady states, but is {type(valve)}.")
         if self.voltages.ndim != 1 or not self.voltages.size:
             raise ValueError(f"Argument `voltages` must be of shape (V,), but is of shape {self.voltages.shape}.")
-        _check_finite("voltages", self.voltages)
-        _check_values(self.values, self.sigma, "voltages", self.voltages)
-        _check_shape(self.values, eqx.filter_eval_shape(lambda *model: self.predicted(*model), valve, bias))
+        check_finite("voltages", self.voltages)
+        check_values(self.values, self.sigma, "voltages", self.voltages)
+        check_shape(self.values, eqx.filter_eval_shape(lambda *model: self.predicted(*model), valve, bias))
 
 
 Target = Trace | SteadyCurve
@@ -201,7 +202,7 @@ Target = Trace | SteadyCurve
 def weighted(prediction: Array, target: Target) -> Array:
     """Prediction minus values, in units of the target's ``sigma`` where it is given."""
     misfit = prediction - target.values
-    return misfit if target.sigma is None else misfit / _spread(target.sigma, misfit.ndim)
+    return misfit if target.sigma is None else misfit / spread(target.sigma, misfit.ndim)
 
 
 def of_state(valve: SpinValve, state: State, observable: Observable) -> Array:
@@ -216,38 +217,3 @@ def observed(known: dict[str, Array], observable: Observable) -> Array:
     if callable(observable):
         raise ValueError("Argument `observable` must be a part of 'magnetization' here, but is a function.")
     return entry(known, observable, "Argument `observable`", f"{list(known)}")
-
-
-def _spread(sigma: np.ndarray, ndim: int) -> np.ndarray:
-    """One error per time (T,) serves all components of the values (T, ...)."""
-    return sigma.reshape(-1, *[1] * (ndim - 1)) if sigma.ndim == 1 and sigma.size > 1 else sigma
-
-
-def _check_finite(name: str, value: np.ndarray) -> None:
-    if not np.all(np.isfinite(value)):
-        raise ValueError(f"Argument `{name}` must be finite, but is {value[~np.isfinite(value)][0]} in places.")
-
-
-def _check_values(values: np.ndarray, sigma: np.ndarray | None, axis: str, at: np.ndarray) -> None:
-    if values.shape[:1] != at.shape:
-        raise ValueError(
-            f"Argument `values` must have one entry for each `{axis}`, ({len(at)}, ...), but has shape {values.shape}."
-        )
-    bad = ~np.all(np.isfinite(values.reshape(len(at), -1)), 1)
-    if np.any(bad):
-        raise ValueError(f"Argument `values` must be finite, but is not at {axis} = {at[bad][0]:g}.")
-    if sigma is None:
-        return
-    if not np.all(np.isfinite(sigma) & (sigma > 0)):
-        raise ValueError("Argument `sigma` must be positive and finite, but is not.")
-    try:
-        np.broadcast_to(_spread(sigma, values.ndim), values.shape)
-    except ValueError:
-        raise ValueError(
-            f"Argument `sigma` must fit the shape {values.shape} of `values`, but has shape {sigma.shape}."
-        ) from None
-
-
-def _check_shape(values: np.ndarray, predicted) -> None:
-    if predicted.shape != values.shape:
-        raise ValueError(f"Argument `values` must have shape {predicted.shape}, but has shape {values.shape}.")

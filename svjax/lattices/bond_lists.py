@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Inexact
 
 from svjax.engine.arrays import complex_array, known, real_array
-from svjax.lattices.lattice import Lattice, tidy_pairs
+from svjax.lattices.graph_checks import tidy_pairs
+from svjax.lattices.lattice import Lattice
 
 _SIZES = {"bonds": 2, "spin_bonds": 3}
 

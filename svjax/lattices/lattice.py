@@ -10,9 +10,7 @@ import numpy as np
 
 from svjax.engine.arrays import real_array, whole_number
 from svjax.engine.sparse import SparseRows, matchings
-
-Pairs = tuple[tuple[int, int], ...]
-Groups = tuple[tuple[int, ...], ...]
+from svjax.lattices.graph_checks import Groups, Pairs, tidy_groups, tidy_pairs, tidy_positions
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,13 +44,13 @@ class Lattice:
         if monolayers is None:
             monolayers = [[j] for j in range(n_sites)]
         groups = {"layers": layers, "contacts": contacts, "monolayers": monolayers}
-        tidy = {name: _tidy_groups(name, group, n_sites) for name, group in groups.items()}
+        tidy = {name: tidy_groups(name, group, n_sites) for name, group in groups.items()}
         for name in ("layers", "monolayers"):
             sites = [site for group in tidy[name] for site in group]
             if len(set(sites)) < len(sites):
                 raise ValueError(f"Argument `{name}` must not share a site between {name}, but does.")
         pairs = tidy_pairs("bonds", bonds, n_sites)
-        places = () if positions is None else _tidy_positions(positions, n_sites)
+        places = () if positions is None else tidy_positions(positions, n_sites)
         shares = () if windings is None else tuple(np.asarray(real_array(windings, "windings"), float).tolist())
         if (shares and len(shares) != len(pairs)) or not np.isfinite(shares).all():
             raise ValueError(
@@ -231,44 +229,3 @@ class Lattice:
             seen |= new
             frontier.extend(new)
         return seen
-
-
-def tidy_pairs(name: str, pairs: Sequence, n_sites: int) -> Pairs:
-    """Pairs of different sites as whole numbers, each pair once; raises ValueError for anything else."""
-    tidy = []
-    for pair in pairs:
-        if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
-            raise ValueError(f"Argument `{name}` must hold pairs of sites, with or without a number, but has {pair!r}.")
-        i, j = (whole_number(site, name) for site in pair)
-        if not (i < n_sites and j < n_sites) or i == j:
-            raise ValueError(f"Argument `{name}` must join two different sites below {n_sites}, but has {(i, j)}.")
-        tidy.append((i, j))
-    unordered = [tuple(sorted(pair)) for pair in tidy]
-    if len(set(unordered)) < len(unordered):
-        double = next(pair for pair in sorted(unordered) if unordered.count(pair) > 1)
-        raise ValueError(f"Argument `{name}` must name each pair of sites once, but {double} is there twice.")
-    return tuple(tidy)
-
-
-def _tidy_groups(name: str, groups: Sequence, n_sites: int) -> Groups:
-    if not _is_sequence(groups) or not all(map(_is_sequence, groups)):
-        raise ValueError(f"Argument `{name}` must hold one list of sites each, but is {groups!r}.")
-    tidy = tuple(tuple(whole_number(site, name) for site in group) for group in groups)
-    for group in tidy:
-        if not group or len(set(group)) < len(group) or max(group) >= n_sites:
-            raise ValueError(
-                f"Argument `{name}` must list different sites between 0 and {n_sites - 1}, but has {group}."
-            )
-    return tidy
-
-
-def _is_sequence(value: object) -> bool:
-    """Whether a value has parts in an order that can be looked at twice; ranges are taken, texts and sets are not."""
-    return hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, str | dict)
-
-
-def _tidy_positions(positions: Sequence, n_sites: int) -> tuple[tuple[float, float, float], ...]:
-    places = np.asarray(real_array(positions, "positions"), float)
-    if places.ndim != 2 or places.shape[0] != n_sites or not 1 <= places.shape[1] <= 3 or not np.isfinite(places).all():
-        raise ValueError(f"Argument `positions` must hold 1 to 3 coordinates of each of the {n_sites} sites.")
-    return tuple((float(x), float(y), float(z)) for x, y, z in np.pad(places, ((0, 0), (0, 3 - places.shape[1]))))

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from svjax.engine.arrays import Numbers, complex_array, real_array
+from svjax.engine.quantities import holds, shown
 from svjax.model.valve import QUANTITIES, SpinValve, prepare
 from svjax.reservoirs.bias import Bias
 
@@ -138,3 +140,12 @@ def _located(
     if len(index) > len(shape) or any(k >= n for k, n in zip(index, shape, strict=False)):
         raise ValueError(f"{what} {name!r} must lie within {field!r}, which has shape {shape}.")
     return field, index
+
+
+def disorder(valve: SpinValve, key: Array, width: Numbers) -> SpinValve:
+    """The valve with Anderson disorder: every level mu_bar_j moved by a random number of [-width/2, width/2]."""
+    valve, width = prepare(valve), real_array(width, "width")
+    if width.ndim or not holds((width >= 0) & jnp.isfinite(width)):
+        raise ValueError(f"Argument `width` must be one number of at least 0, but is {shown(width)}.")
+    moved = width * jax.random.uniform(key, (valve.lattice.n_sites,), valve.dtype, -0.5, 0.5)
+    return eqx.tree_at(lambda v: v.mu_bar, valve, valve.mu_bar + moved)

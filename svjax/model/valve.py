@@ -11,20 +11,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array
 
-from svjax.engine.arrays import Numbers, PerLead, Scalar, Spins, known, real_array
-from svjax.engine.quantities import holds, quantities, quantity, shown
+from svjax.engine.arrays import Numbers, Spins, known, real_array
+from svjax.engine.quantities import holds, quantities, shown
 from svjax.engine.shown import Row, Shown, in_words
 from svjax.lattices import geometries
 from svjax.lattices.bond_lists import split, with_lists
 from svjax.lattices.lattice import Lattice
 from svjax.lattices.sketch import sketch
 from svjax.model.builder import builder, finish_builders
-from svjax.reservoirs.bands import AbstractBand, band_of_type
+from svjax.model.leaves import Leaves, precision, tidy_axes, tidy_bands, tidy_poles
 from svjax.reservoirs.poles import Poles, pade_poles
-
-_EASY_AXES = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 
 
 def _on(lattice: Callable[..., Lattice], **defaults: Any) -> Callable[..., "SpinValve"]:
@@ -47,7 +45,7 @@ def _on(lattice: Callable[..., Lattice], **defaults: Any) -> Callable[..., "Spin
     return staticmethod(on_lattice)  # type: ignore[return-value]
 
 
-class SpinValve(Shown, eqx.Module):
+class SpinValve(Shown, Leaves):
     """Electrons on a lattice, classical spins on some of its sites, and leads.
 
     Build one with `SpinValve.square`, `SpinValve.chain`, `SpinValve.from_bonds` and the others. The fields are the
@@ -63,95 +61,6 @@ class SpinValve(Shown, eqx.Module):
     in ``poles``. The first j_ex joins neighbouring spins of one layer. Energies are in units of a reference hopping
     gamma, |S_j| = 1. A field replaced by ``eqx.tree_at`` may be a plain number.
     """
-
-    lattice: Lattice = eqx.field(static=True)
-    hopping: Scalar = quantity("gamma", "hopping", "Hopping between neighbouring sites", default=1.0)
-    bonds: Inexact[Array, "bonds *spinor"] | None = quantity(
-        "A",
-        "1",
-        "Amplitudes of the bonds, H_ij = -hopping A_ij, a number or a 2x2 matrix each; all 1 if absent",
-        shapes=(("bonds",), ("bonds", 2, 2)),
-        absent=1.0,
-        complex=True,
-    )
-    rashba: Scalar | None = quantity(
-        "lambda", "hopping", "Rashba spin-orbit coupling, A_ij = 1 - i (lambda/gamma) (z x d_ij).sigma", absent=0.0
-    )
-    flux: Scalar | None = quantity(
-        "phi", "hbar/e", "Magnetic flux through a ring, or through a unit of area of other lattices", absent=0.0
-    )
-    mu_bar: Float[Array, "*sites"] = quantity(
-        "mu_bar", "hopping", "Shift of the levels of all sites, or of each", shapes=((), ("sites",)), default=0.0
-    )
-    j_sd: Float[Array, "*spins"] = quantity(
-        "J_sd",
-        "hopping",
-        "Coupling of electrons and spins",
-        shapes=((), ("layers",), ("spins",)),
-        default=0.0,
-    )
-    j_ex: Scalar = quantity(
-        "J_ex", "hopping", "Exchange of neighbouring spins of a layer; negative is ferromagnetic", default=-1.0
-    )
-    spin_bonds: Float[Array, "spin_bonds *matrix"] | None = quantity(
-        "J",
-        "hopping",
-        "Exchange S_i.J.S_j along each of the lattice's spin bonds, a number or a 3x3 matrix",
-        shapes=(("spin_bonds",), ("spin_bonds", 3, 3)),
-        absent=0.0,
-    )
-    anisotropy: Float[Array, "layers"] = quantity(
-        "K", "hopping", "Anisotropy of each layer or spin", shapes=(("layers",), ("spins",)), default=0.0
-    )
-    easy_axes: Float[Array, "layers 3"] = quantity(
-        "easy axis",
-        "1",
-        "Easy axes of the layers or spins",
-        shapes=(("layers", 3), ("spins", 3)),
-        directions=True,
-    )
-    field: Float[Array, "*spins 3"] = quantity(
-        "B",
-        "hopping",
-        "Magnetic field on a spin of unit length",
-        shapes=((3,), ("layers", 3), ("spins", 3)),
-        default=(0.0, 0.0, 0.0),
-    )
-    damping: Float[Array, "*spins"] = quantity(
-        "alpha", "1", "Gilbert damping", shapes=((), ("layers",), ("spins",)), default=0.0, least=0.0
-    )
-    spin_temperature: Scalar = quantity(
-        "T_s", "hopping/k_B", "Temperature of the spins' bath, for stochastic runs", default=0.0, least=0.0
-    )
-    lead_coupling: Float[Array, "leads"] = quantity(
-        "Gamma",
-        "hopping",
-        "Coupling of the leads, or of each contact site",
-        shapes=(("leads",), ("contacts",)),
-        default=1.0,
-        least=0.0,
-        driven=False,
-    )
-    lead_polarization: Float[Array, "leads 3"] = quantity(
-        "p",
-        "1",
-        "Polarisation of magnetic leads, Gamma (1 + p.sigma) with |p| <= 1",
-        shapes=(("leads", 3),),
-        default=(0.0, 0.0, 0.0),
-        driven=False,
-    )
-    temperature: PerLead = quantity(
-        "T",
-        "hopping/k_B",
-        "Temperature of the leads",
-        shapes=(("leads",),),
-        default=0.025,
-        least=0.0,
-        strict=True,
-        driven=False,
-    )
-    poles: Poles | tuple[Poles, ...] = eqx.field(kw_only=True)
-    bands: tuple[AbstractBand | None, ...] | None = eqx.field(kw_only=True, default=None)
 
     square = _on(geometries.square, j_sd=..., anisotropy=(0.4, 0.02))
     chain = _on(geometries.chain, j_sd=...)
@@ -236,19 +145,8 @@ AUTO: list[Callable[["SpinValve"], Poles]] = []
 def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
     """The valve on ``lattice`` with ``parameters``, those of `QUANTITIES`, ``poles`` and ``dtype``; checks them all."""
     given = dict(parameters)
-    dtype, poles, bands = _precision(given.pop("dtype")), given.pop("poles"), given.pop("bands")
-    if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
-        raise RuntimeError(
-            "svjax works in double precision, but jax_enable_x64 is off: call "
-            "`jax.config.update('jax_enable_x64', True)` first, or ask for `dtype='float32'`."
-        )
-    if given["easy_axes"] is None:
-        given["easy_axes"] = _EASY_AXES if len(lattice.layers) == 2 else (0.0, 0.0, 1.0)
-    axes = real_array(given["easy_axes"], "easy_axes")
-    length = jnp.linalg.norm(axes, axis=-1, keepdims=True)
-    if not holds(length != 0):
-        raise ValueError("Argument `easy_axes` must hold directions, but one of them is the zero vector.")
-    given["easy_axes"] = axes / length
+    dtype, poles, bands = precision(given.pop("dtype")), given.pop("poles"), given.pop("bands")
+    given["easy_axes"] = tidy_axes(lattice, given["easy_axes"])
     auto = isinstance(poles, str) and poles == "auto"
     valve = _shaped(lattice, given, pade_poles(30) if poles is None or auto else poles, bands, dtype)
     check(valve)
@@ -261,13 +159,6 @@ def build(lattice: Lattice, parameters: dict[str, Any]) -> SpinValve:
     return valve
 
 
-def _precision(dtype: Any) -> np.dtype:
-    for kind in (np.dtype(np.float64), np.dtype(np.float32)):
-        if dtype is not None and kind == dtype:
-            return kind
-    raise ValueError(f"Argument `dtype` must be 'float64' or 'float32', but is {dtype!r}.")
-
-
 def _shaped(lattice: Lattice, values: dict[str, Any], poles: Any, bands: Any, dtype: np.dtype) -> SpinValve:
     """A valve whose leaves are arrays of one precision and of their full shapes."""
     leaves = {
@@ -275,29 +166,8 @@ def _shaped(lattice: Lattice, values: dict[str, Any], poles: Any, bands: Any, dt
         for sizes in (lattice.sizes,)
         for name, kind in QUANTITIES.items()
     }
-    poles = tuple(poles) if isinstance(poles, list) else poles
-    expansions = poles if isinstance(poles, tuple) else (poles,)
-    if not all(isinstance(part, Poles) for part in expansions):
-        raise ValueError(
-            "Argument `poles` must be an expansion such as `svjax.optimized_poles(8)`, or one for each lead, "
-            f"but is {poles!r}."
-        )
-    if isinstance(poles, tuple) and len(poles) != len(lattice.contacts):
-        raise ValueError(f"Argument `poles` must hold one expansion per lead, but has {len(poles)}.")
-    poles = jax.tree.map(lambda x: real_array(x, "poles").astype(dtype), poles)
-    return SpinValve(lattice=lattice, poles=poles, bands=_tidy_bands(lattice, bands, dtype), **leaves)  # type: ignore[arg-type]
-
-
-def _tidy_bands(lattice: Lattice, bands: Any, dtype: np.dtype) -> tuple[AbstractBand | None, ...] | None:
-    if bands is None:
-        return None
-    if not isinstance(bands, list | tuple) or len(bands) != len(lattice.contacts):
-        raise ValueError(f"Argument `bands` must hold one band or None for each of the {len(lattice.contacts)} leads.")
-    if not all(band is None or isinstance(band, AbstractBand) for band in bands):
-        raise ValueError(f"Argument `bands` must hold LorentzianBand, StripBand or None, but is {bands!r}.")
-    if all(band is None for band in bands):
-        return None
-    return tuple(None if band is None else band_of_type(band, dtype) for band in bands)
+    poles, bands = tidy_poles(lattice, poles, dtype), tidy_bands(lattice, bands, dtype)
+    return SpinValve(lattice=lattice, poles=poles, bands=bands, **leaves)  # type: ignore[arg-type]
 
 
 def canonical(valve: SpinValve) -> SpinValve:
@@ -347,15 +217,6 @@ def per_spin(valve: SpinValve, name: str) -> Array:
 def aligned_spins(valve: SpinValve) -> Spins:
     """(N_S, 3) every spin along its easy axis, the start of the paper's protocol."""
     return per_spin(canonical(valve), "easy_axes")
-
-
-def disorder(valve: SpinValve, key: Array, width: Numbers) -> SpinValve:
-    """The valve with Anderson disorder: every level mu_bar_j moved by a random number of [-width/2, width/2]."""
-    valve, width = prepare(valve), real_array(width, "width")
-    if width.ndim or not holds((width >= 0) & jnp.isfinite(width)):
-        raise ValueError(f"Argument `width` must be one number of at least 0, but is {shown(width)}.")
-    moved = width * jax.random.uniform(key, (valve.lattice.n_sites,), valve.dtype, -0.5, 0.5)
-    return eqx.tree_at(lambda v: v.mu_bar, valve, valve.mu_bar + moved)
 
 
 def check_spins(valve: SpinValve, spins: Numbers) -> Spins:

@@ -17,8 +17,8 @@ from svjax.electrons.fermi import exact_density_matrix
 from svjax.electrons.stationary import stationary
 from svjax.model.equations import State
 from svjax.observables.electronic import charge_balance
-from svjax.simulations.loop import Run, plan_step
-from svjax.simulations.plan import Plan
+from svjax.simulations.loop import Run
+from svjax.simulations.plan import Plan, plan_step
 
 POLE_LIMIT = 1e-4
 STEP_LIMIT = 1e-4

@@ -9,16 +9,14 @@ from typing import ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike
 
-from svjax.dynamics.evolve import DivergedError, Step, Trajectory, march
+from svjax.dynamics.evolve import DivergedError, Trajectory, march
 from svjax.dynamics.invariants import straying
 from svjax.engine.clock import Clock
 from svjax.engine.shown import Shown
 from svjax.model.equations import State
-from svjax.reservoirs.bias import AbstractBias, described
 from svjax.simulations.observed import first_row
-from svjax.simulations.plan import Equilibrium, Plan, Rows
+from svjax.simulations.plan import Equilibrium, Plan, Rows, plan_step
 
 STEPS_PER_SEGMENT = 500
 """About how many steps run between two looks at the keyboard, the progress bar and the disk."""
@@ -119,22 +117,6 @@ class DivergedRun(DivergedError):
         return type(self), (self.run,)
 
 
-class Quench(AbstractBias):
-    """mu_l(t) of ``bias`` where ``on``, else 0: both stages share one compiled function."""
-
-    bias: AbstractBias
-    on: ArrayLike
-
-    def __call__(self, t):
-        return jnp.where(self.on, self.bias(t), 0.0)
-
-    def breaks(self, dt):
-        return self.bias.breaks(dt)
-
-    def extremes(self):
-        return jnp.concatenate([jnp.zeros_like(self(jnp.zeros(())))[None], self.bias.extremes()])
-
-
 def carry_out(
     plan: Plan,
     progress: Callable[[Progress], object] | None = None,
@@ -194,12 +176,6 @@ def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
             segment = Segment(stage, start, end, before, found.state, rows)
             yield segment
             start = end
-
-
-def plan_step(plan: Plan, on: bool, finer: int = 1) -> Step:
-    """The step of a plan with the bias ``on``, or one that is ``finer`` by a whole number."""
-    dt = jnp.asarray(plan.dt / finer, plan.valve.dtype)
-    return Step(plan.valve, Quench(described(plan.bias), jnp.asarray(on)), dt, plan.method)
 
 
 def pieces(steps: int, save_every: int, remainder_first: bool, longest: int = STEPS_PER_SEGMENT) -> list[int]:

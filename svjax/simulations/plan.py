@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int8
 
+from svjax.dynamics.step import Step
 from svjax.dynamics.step_size import check_step, default_dt, whole_steps
 from svjax.electrons.reach import check_poles
 from svjax.electrons.stationary import stationary
@@ -19,7 +21,7 @@ from svjax.engine.shown import Shown
 from svjax.model.equations import State
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
-from svjax.reservoirs.bias import Bias, as_bias, described
+from svjax.reservoirs.bias import AbstractBias, Bias, as_bias, described
 from svjax.simulations.observed import first_row
 from svjax.simulations.size import size_of_run
 
@@ -116,3 +118,25 @@ def _observed_equilibrium(observe: Observe, valve: SpinValve, given: Equilibrium
     if isinstance(given, Equilibrium) and kinds(row) == kinds(given.observables):
         return given
     return Equilibrium(np.zeros(1), np.ones(1, np.int8), row, valve, state)
+
+
+class Quench(AbstractBias):
+    """mu_l(t) of ``bias`` where ``on``, else 0: both stages share one compiled function."""
+
+    bias: AbstractBias
+    on: ArrayLike
+
+    def __call__(self, t):
+        return jnp.where(self.on, self.bias(t), 0.0)
+
+    def breaks(self, dt):
+        return self.bias.breaks(dt)
+
+    def extremes(self):
+        return jnp.concatenate([jnp.zeros_like(self(jnp.zeros(())))[None], self.bias.extremes()])
+
+
+def plan_step(plan: Plan, on: bool, finer: int = 1) -> Step:
+    """The step of a plan with the bias ``on``, or one that is ``finer`` by a whole number."""
+    dt = jnp.asarray(plan.dt / finer, plan.valve.dtype)
+    return Step(plan.valve, Quench(described(plan.bias), jnp.asarray(on)), dt, plan.method)

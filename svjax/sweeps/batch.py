@@ -13,9 +13,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
 from svjax.dynamics.eigenproblem import find_roots, first_order_rates, linearization
-from svjax.dynamics.evolve import Step, graded_start, run_steps
+from svjax.dynamics.evolve import graded_start, run_steps
 from svjax.dynamics.modes import chosen_roots
 from svjax.dynamics.steady_state import steady_state
+from svjax.dynamics.step import Step
 from svjax.dynamics.torques import is_isolated, torque_limit, unrest
 from svjax.electrons.stationary import stationary, stationary_state
 from svjax.engine.methods import AbstractMethod
@@ -25,7 +26,7 @@ from svjax.model.parameters import set_parameters
 from svjax.model.valve import SpinValve, aligned_spins
 from svjax.observables.by_name import Observables
 from svjax.reservoirs.bias import Bias, described
-from svjax.simulations.loop import Quench
+from svjax.simulations.plan import Quench
 from svjax.sweeps.tasks import ModesTask, SteadyTask
 
 Values = dict[str, Array]
