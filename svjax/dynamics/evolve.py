@@ -24,7 +24,7 @@ from svjax.model.drives import Drive, check_drive, drive_breaks
 from svjax.model.equations import Coefficients, State, check_state, coefficients, coupled_derivative, slope
 from svjax.model.extended import extended
 from svjax.model.leads import decay_rates
-from svjax.model.noise import renormalized, with_noise
+from svjax.model.noise import as_key, renormalized, with_noise
 from svjax.model.valve import SpinValve, check_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
 from svjax.reservoirs.bias import AbstractBias, Bias, as_bias, described
@@ -111,7 +111,7 @@ def evolve(
         check_poles(valve, state.spins, bias(jnp.zeros(())))
     if drive is not None:
         check_drive(valve, drive)
-    step = Step(valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, key)
+    step = Step(valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, as_key(key))
     return march(step, state, start, steps, save_every, as_observe(observe))
 
 

@@ -197,9 +197,9 @@ def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
 
 
 def plan_step(plan: Plan, on: bool, finer: int = 1) -> Step:
-    """The step of a plan with the bias ``on``, or one that is ``finer`` by a whole number."""
-    dt = jnp.asarray(plan.dt / finer, plan.valve.dtype)
-    return Step(plan.valve, Quench(described(plan.bias), jnp.asarray(on)), dt, plan.method)
+    """The step of a plan with the bias and the drive ``on``, or one that is ``finer`` by a whole number."""
+    dt, bias = jnp.asarray(plan.dt / finer, plan.valve.dtype), Quench(described(plan.bias), jnp.asarray(on))
+    return Step(plan.valve, bias, dt, plan.method, drive=plan.drive if on else None, key=plan.key)
 
 
 def pieces(steps: int, save_every: int, remainder_first: bool, longest: int = STEPS_PER_SEGMENT) -> list[int]:

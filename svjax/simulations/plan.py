@@ -9,7 +9,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float, Int8
+from jaxtyping import Array, ArrayLike, Float, Int8
 
 from svjax.dynamics.step_size import check_step, default_dt, whole_steps
 from svjax.electrons.reach import check_poles
@@ -17,7 +17,9 @@ from svjax.electrons.stationary import stationary
 from svjax.engine.arrays import whole_number
 from svjax.engine.methods import AbstractMethod, as_method
 from svjax.engine.shown import Shown
+from svjax.model.drives import Drive, check_drive
 from svjax.model.equations import State
+from svjax.model.noise import as_key
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
 from svjax.reservoirs.bias import Bias, as_bias
@@ -58,6 +60,8 @@ class Plan(Shown):
     initial: State
     observe: Observe
     equilibrium: Equilibrium | None
+    drive: Drive | None = None
+    key: Array | None = None
     t: Float[np.ndarray, "time"] = field(init=False)
     stage: Int8[np.ndarray, "time"] = field(init=False)
 
@@ -85,6 +89,8 @@ def plan_three_stage(
     spins: ArrayLike | None = None,
     equilibrium: Equilibrium | State | None = None,
     observe: Observe | Sequence[str] | None = None,
+    drive: Drive | None = None,
+    key: Array | None = None,
 ) -> Plan:
     """Check all arguments of `three_stage` and solve stage 0; whatever can be wrong with a run is found here."""
     valve, leads = prepare(valve), len(valve.lattice.contacts)
@@ -96,6 +102,8 @@ def plan_three_stage(
     save_every, observe = whole_number(save_every, "save_every", 1), as_observe(observe)
     for levels in (bias, as_bias(None, leads)):
         check_step(valve, levels, dt, rule)
+    if drive is not None:
+        check_drive(valve, drive)
     if equilibrium is None:
         initial = stationary(valve, aligned_spins(valve) if spins is None else spins)
         row = first_row(observe, valve, initial)
@@ -106,7 +114,8 @@ def plan_three_stage(
         initial, relax_steps, row = equilibrium.state, 0, equilibrium.observables
     check_poles(valve, initial.spins, jnp.asarray(bias(jnp.zeros(()))))
     size_of_run(relax_steps + steps, save_every, row, initial).check(None)
-    return Plan(valve, bias, float(dt), save_every, rule, relax_steps, steps, initial, observe, equilibrium)
+    given = valve, bias, float(dt), save_every, rule, relax_steps, steps, initial, observe, equilibrium
+    return Plan(*given, drive, as_key(key))
 
 
 def _observed_equilibrium(observe: Observe, valve: SpinValve, given: Equilibrium | State) -> Equilibrium:

@@ -20,6 +20,7 @@ from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import Numbers, PerLead
 from svjax.engine.clock import Clock
 from svjax.engine.devices import lead, together
+from svjax.model.drives import check_drive
 from svjax.model.levels import constant_levels
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.reservoirs.bias import Bias, as_bias, symmetric
@@ -138,6 +139,8 @@ def plan_sweep(
         if task.start == "equilibrium":
             constant_levels(valve, None)
         task.observables(valve)
+        if task.drive is not None:
+            check_drive(valve, task.drive)
         if task.dt is None:
             task = replace(task, dt=_smallest_dt(valve, bias, task, points))
     else:
@@ -224,7 +227,7 @@ def _carry_out_share(path: Path | MemoryStore, plan: SweepPlan, locks: list[Lock
     rank, count = jax.process_index(), jax.process_count()
     if rank and isinstance(path, Path):
         locks.append(Lock(path, rank))
-        theirs = load_plan(path, plan.bias)
+        theirs = load_plan(path, plan.bias, plan.task.drive if isinstance(plan.task, RunTask) else None)
         if theirs.identity != plan.identity:
             raise ValueError(f"The processes must make the same call, but {path} is not the sweep of process {rank}.")
     store = SweepStore(path, plan)
