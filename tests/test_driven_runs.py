@@ -10,6 +10,7 @@ from sweeping import save_always
 from test_resume import Stop, stopping
 
 import svjax as sv
+from svjax.model.noise import with_noise
 
 WARM = dict(damping=0.1, spin_temperature=0.05)
 PULSE = sv.FieldPulse([0.0, 0.3, 0.0], center=2.0, width=1.0, layer=1)
@@ -151,13 +152,16 @@ def test_a_sweep_with_noise_and_a_drive_of_ones_own_goes_on_to_the_same_bits(tmp
 
 
 def test_derivatives_in_damping_and_temperature_are_finite_where_there_is_no_noise():
-    """At T_s = 0 the derivative in alpha is that of a run without a key."""
-    valve = sv.SpinValve.from_bonds(1, [], layers=[[0]], field=(0.3, 0.0, 0.5))
-    start = sv.stationary(valve, [[0.0, 0.6, 0.8]])
+    """b ~ sqrt(alpha T_s): alpha db/dalpha = T_s db/dT_s = b/2, and 0 where alpha T_s = 0."""
+    valve = small_valve()
 
-    def end(x, key):
-        warm = eqx.tree_at(lambda v: (v.damping, v.spin_temperature), valve, (x[0], x[1]))
-        return sv.evolve(warm, start, None, 0.5, dt=0.05, method="rk38", key=key).state.spins[0, 1]
+    def noise(alpha, t):
+        warm = eqx.tree_at(lambda v: (v.damping, v.spin_temperature), valve, (jnp.asarray(alpha), jnp.asarray(t)))
+        return with_noise(warm, KEY, jnp.asarray(3), jnp.asarray(0.1)).field
 
-    with_key, without = (jax.jit(jax.jacfwd(lambda x, key=key: end(x, key)))(jnp.zeros(2)) for key in (KEY, None))
-    assert np.allclose(with_key, without, atol=1e-12) and abs(without[0]) > 1e-6
+    for alpha, t in ((0.0, 0.0), (0.2, 0.0), (0.0, 0.3), (0.2, 0.3)):
+        b = noise(alpha, t) - noise(0.0, 0.0)
+        forward, reverse = jax.jacfwd(noise, (0, 1))(alpha, t), jax.jacrev(noise, (0, 1))(alpha, t)
+        wanted = (b / (2 * alpha), b / (2 * t)) if alpha * t else (0 * b, 0 * b)
+        assert np.allclose(forward, wanted, atol=1e-12) and np.allclose(reverse, wanted, atol=1e-12)
+    assert np.abs(b).max() > 0.1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
+import jax
 import numpy as np
 
 from svjax.engine.arrays import real_array, whole_number
@@ -53,7 +54,7 @@ class Lattice:
                 raise ValueError(f"Argument `{name}` must not share a site between {name}, but does.")
         pairs = tidy_pairs("bonds", bonds, n_sites)
         places = () if positions is None else _tidy_positions(positions, n_sites)
-        shares = () if windings is None else tuple(np.asarray(real_array(windings, "windings"), float).tolist())
+        shares = () if windings is None else tuple(_known_numbers(windings, "windings").tolist())
         if (shares and len(shares) != len(pairs)) or not np.isfinite(shares).all():
             raise ValueError(
                 f"Argument `windings` must hold {len(pairs)} numbers, one per bond, but has {len(shares)}."
@@ -268,7 +269,13 @@ def _is_sequence(value: object) -> bool:
 
 
 def _tidy_positions(positions: Sequence, n_sites: int) -> tuple[tuple[float, float, float], ...]:
-    places = np.asarray(real_array(positions, "positions"), float)
+    places = _known_numbers(positions, "positions")
     if places.ndim != 2 or places.shape[0] != n_sites or not 1 <= places.shape[1] <= 3 or not np.isfinite(places).all():
         raise ValueError(f"Argument `positions` must hold 1 to 3 coordinates of each of the {n_sites} sites.")
     return tuple((float(x), float(y), float(z)) for x, y, z in np.pad(places, ((0, 0), (0, 3 - places.shape[1]))))
+
+
+def _known_numbers(value: Sequence, name: str) -> np.ndarray:
+    """Numbers that belong to the lattice, which is known when a program is compiled, also inside of one."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(real_array(value, name), float)

@@ -72,7 +72,9 @@ class Convergence:
 
     @staticmethod
     def from_records(records: Iterable[dict[str, Any]]) -> "Convergence":
-        known = [{name: math.nan if part is None else part for name, part in r.items()} for r in records]
+        known: list[dict[str, Any]] = [
+            {name: math.nan if part is None else part for name, part in r.items()} for r in records
+        ]
         return Convergence(tuple(Check(**r) for r in known))
 
 

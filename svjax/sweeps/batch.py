@@ -137,8 +137,8 @@ def march_points(
     points: PyTree,
 ) -> tuple[State, dict[str, Array], Bool[Array, "points saves"]]:
     """All ``points`` (values, states and numbers) after further ``steps``: states, rows, and whether each row and the
-    end are finite. ``where`` holds the step "dt", the number "first" of the first step, the number "done" of a step that is
-    behind already, whether the bias is "on", the "drive" and the "key"."""
+    end are finite. ``where`` holds the step "dt", the number "first" of the first step, the number "done" of a step
+    that is behind already, whether the bias is "on", the "drive" and the "key"."""
 
     def one(shared: tuple[SpinValve, Bias, Where], point: Point):
         where, step = shared[2], _step(method, shared, point)
