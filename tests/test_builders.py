@@ -285,3 +285,8 @@ def test_numbers_of_all_types_make_the_same_valve():
     valve = build.square(4, 1, 1, 1, j_sd=1.0, temperature=0.5, easy_axes=((2, 0, 0), (0, 0, 3)))
     others = dict(j_sd=np.int8(1), temperature=[np.float32(0.5), jnp.asarray(0.5)], easy_axes=np.eye(3)[[0, 2]])
     assert build.square(np.int64(4), jnp.asarray(1), 1, 1, **others) == valve
+
+
+def test_a_lattice_with_places_can_be_built_inside_a_compiled_function():
+    build = lambda flux: sv.SpinValve.ring(5, flux=flux, rashba=0.2).flux
+    assert float(jax.jit(build)(0.3)) == 0.3

@@ -69,3 +69,24 @@ def test_amplitudes_of_bonds_are_set_as_complex_numbers():
     assert sv.get_parameter(turned, None, "bonds[1]") == 0.5 - 0.2j
     with pytest.raises(ValueError, match="hopping"):
         sv.set_parameters(plain, None, {"hopping": 1j})
+
+
+def test_a_number_for_a_bond_with_a_matrix_is_that_multiple_of_the_unit_matrix():
+    rng = np.random.default_rng(0)
+    a, j = rng.normal(size=(2, 2, 2)) + 1j * rng.normal(size=(2, 2, 2)), rng.normal(size=(2, 3, 3))
+    valve = sv.SpinValve.from_bonds(
+        3,
+        [(0, 1, a[0]), (1, 2, a[1])],
+        layers=[[0, 1, 2]],
+        spin_bonds=[(0, 1, j[0]), (1, 2, j[1])],
+        easy_axes=(0, 0, 1),
+    )
+    changed, _ = sv.set_parameters(valve, None, {"bonds[1]": 0.5 + 0.1j, "spin_bonds[0]": 0.2})
+    assert np.allclose(changed.bonds, [a[0], (0.5 + 0.1j) * np.eye(2)], atol=0)
+    assert np.allclose(changed.spin_bonds, [0.2 * np.eye(3), j[1]], atol=0)
+    changed, _ = sv.set_parameters(valve, None, {"bonds": [0.5, 2.0], "spin_bonds": -1.0})
+    assert np.allclose(changed.bonds, [0.5 * np.eye(2), 2 * np.eye(2)], atol=0)
+    assert np.allclose(changed.spin_bonds, [-np.eye(3)] * 2, atol=0)
+    changed, _ = sv.set_parameters(valve, None, {"bonds[0]": a[1], "bonds[1,0,1]": 0.0})
+    assert np.allclose(changed.bonds[0], a[1], atol=0) and changed.bonds[1, 0, 1] == 0
+    assert changed.bonds[1, 1, 1] == a[1, 1, 1]

@@ -22,6 +22,7 @@ from svjax.engine.parts import apart, together
 from svjax.engine.shown import Shown
 from svjax.model.drives import Drive, check_drive
 from svjax.model.equations import State, check_state, coupled_derivative
+from svjax.model.noise import as_key
 from svjax.model.valve import SpinValve, check_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
 from svjax.reservoirs.bias import Bias, as_bias, described
@@ -108,7 +109,7 @@ def evolve(
         check_poles(valve, state.spins, described(bias).extremes())
     if drive is not None:
         check_drive(valve, drive)
-    step = Step(valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, key)
+    step = Step(valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, as_key(key))
     return march(step, state, start, steps, save_every, as_observe(observe))
 
 

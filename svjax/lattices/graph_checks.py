@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from svjax.engine.arrays import real_array, whole_number
+from svjax.engine.arrays import host_array, whole_number
 
 Pairs = tuple[tuple[int, int], ...]
 Groups = tuple[tuple[int, ...], ...]
@@ -49,7 +49,7 @@ def _is_sequence(value: object) -> bool:
 
 def tidy_positions(positions: Sequence, n_sites: int) -> tuple[tuple[float, float, float], ...]:
     """(x, y, z) of every site, zero where a coordinate is not given."""
-    places = np.asarray(real_array(positions, "positions"), float)
+    places = host_array(positions, "positions").astype(float)
     if places.ndim != 2 or places.shape[0] != n_sites or not 1 <= places.shape[1] <= 3 or not np.isfinite(places).all():
         raise ValueError(f"Argument `positions` must hold 1 to 3 coordinates of each of the {n_sites} sites.")
     return tuple((float(x), float(y), float(z)) for x, y, z in np.pad(places, ((0, 0), (0, 3 - places.shape[1]))))

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from svjax.engine.arrays import real_array, whole_number
+from svjax.engine.arrays import host_array, whole_number
 from svjax.engine.sparse import SparseRows, matchings
 from svjax.lattices.graph_checks import Groups, Pairs, tidy_groups, tidy_pairs, tidy_positions
 
@@ -51,7 +51,7 @@ class Lattice:
                 raise ValueError(f"Argument `{name}` must not share a site between {name}, but does.")
         pairs = tidy_pairs("bonds", bonds, n_sites)
         places = () if positions is None else tidy_positions(positions, n_sites)
-        shares = () if windings is None else tuple(np.asarray(real_array(windings, "windings"), float).tolist())
+        shares = () if windings is None else tuple(host_array(windings, "windings").astype(float).tolist())
         if (shares and len(shares) != len(pairs)) or not np.isfinite(shares).all():
             raise ValueError(
                 f"Argument `windings` must hold {len(pairs)} numbers, one per bond, but has {len(shares)}."

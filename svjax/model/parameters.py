@@ -51,14 +51,15 @@ def get_parameter(valve: eqx.Module, bias: Bias, name: str) -> Array:
 def set_parameters(valve: Model, bias: Any, values: Mapping[str, Numbers]) -> tuple[Model, Any]:
     """The valve and the bias with other ``values`` of the parameters named, in every entry where no index is given.
 
-    Easy axes are given length one again once all their entries are set.
+    Easy axes are given length one again once all their entries are set. A number for a bond that has a matrix in the
+    spin is that number times the unit matrix.
     """
     for name, value in values.items():
         field, index = _split(valve, bias, name)
         leaf = _leaf(valve, bias, field, len(index))
         new = complex_array(value, name) if _may_be_complex(valve, field) else real_array(value, name)
         dtype = np.result_type(leaf.dtype, np.complex64) if jnp.iscomplexobj(new) else leaf.dtype
-        leaf = leaf.astype(dtype).at[index].set(new.astype(dtype))
+        leaf = leaf.astype(dtype).at[index].set(_as_matrices(valve, field, leaf[index].shape, new.astype(dtype)))
         if hasattr(valve, field):
             valve = _with_leaf(valve, field, leaf)
         else:
@@ -67,6 +68,15 @@ def set_parameters(valve: Model, bias: Any, values: Mapping[str, Numbers]) -> tu
         axes: Any = getattr(valve, "easy_axes")  # noqa: B009
         valve = _with_leaf(valve, "easy_axes", axes / jnp.linalg.norm(axes, axis=-1, keepdims=True))
     return valve, bias
+
+
+def _as_matrices(valve: eqx.Module, field: str, shape: tuple[int, ...], new: Array) -> Array:
+    """Numbers as multiples of the unit matrix where ``shape``, what is to be set, is that of matrices in the spin."""
+    side = shape[-2:]
+    if not isinstance(valve, SpinValve) or field not in ("bonds", "spin_bonds") or side not in ((2, 2), (3, 3)):
+        return new
+    numbers = not new.ndim or new.shape == shape[:-2]
+    return new[..., None, None] * jnp.eye(side[0], dtype=new.dtype) if numbers else new
 
 
 def _may_be_complex(valve: eqx.Module, field: str) -> bool:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from svjax.observables.by_name import Observables, Observe, default_observables
 from svjax.simulations.plan import Plan
+from svjax.storage.driving import drive_to_record, key_to_record
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
 
 FORMAT, FORMAT_VERSION = "svjax-run", 1
@@ -87,6 +88,8 @@ def layout(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
         "precision": str(valve.j_sd.dtype),
         **provenance(),
     }
+    more = {"drive": drive_to_record(plan.drive, valve), "key": key_to_record(plan.key)}
+    attributes |= {name: json.dumps(record) for name, record in more.items() if record is not None}
     return xr.Dataset(variables, coordinates, attributes)
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float, Int8
+from jaxtyping import Array, ArrayLike, Float, Int8
 
 from svjax.dynamics.step import Step
 from svjax.dynamics.step_size import check_step, default_dt, whole_steps
@@ -18,7 +18,9 @@ from svjax.electrons.stationary import stationary
 from svjax.engine.arrays import whole_number
 from svjax.engine.methods import AbstractMethod, as_method
 from svjax.engine.shown import Shown
+from svjax.model.drives import Drive, check_drive
 from svjax.model.equations import State
+from svjax.model.noise import as_key
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
 from svjax.reservoirs.bias import AbstractBias, Bias, as_bias, described
@@ -59,6 +61,8 @@ class Plan(Shown):
     initial: State
     observe: Observe
     equilibrium: Equilibrium | None
+    drive: Drive | None = None
+    key: Array | None = None
     t: Float[np.ndarray, "time"] = field(init=False)
     stage: Int8[np.ndarray, "time"] = field(init=False)
 
@@ -86,6 +90,8 @@ def plan_three_stage(
     spins: ArrayLike | None = None,
     equilibrium: Equilibrium | State | None = None,
     observe: Observe | Sequence[str] | None = None,
+    drive: Drive | None = None,
+    key: Array | None = None,
 ) -> Plan:
     """Check all arguments of `three_stage` and solve stage 0; whatever can be wrong with a run is found here."""
     valve, leads = prepare(valve), len(valve.lattice.contacts)
@@ -97,6 +103,8 @@ def plan_three_stage(
     save_every, observe = whole_number(save_every, "save_every", 1), as_observe(observe)
     for levels in (bias, as_bias(None, leads)):
         check_step(valve, levels, dt, rule)
+    if drive is not None:
+        check_drive(valve, drive)
     if equilibrium is None:
         initial = stationary(valve, aligned_spins(valve) if spins is None else spins)
         row = first_row(observe, valve, initial)
@@ -107,7 +115,8 @@ def plan_three_stage(
         initial, relax_steps, row = equilibrium.state, 0, equilibrium.observables
     check_poles(valve, initial.spins, described(bias).extremes())
     size_of_run(relax_steps + steps, save_every, row, initial).check(None)
-    return Plan(valve, bias, float(dt), save_every, rule, relax_steps, steps, initial, observe, equilibrium)
+    given = valve, bias, float(dt), save_every, rule, relax_steps, steps, initial, observe, equilibrium
+    return Plan(*given, drive, as_key(key))
 
 
 def _observed_equilibrium(observe: Observe, valve: SpinValve, given: Equilibrium | State) -> Equilibrium:
@@ -137,6 +146,6 @@ class Quench(AbstractBias):
 
 
 def plan_step(plan: Plan, on: bool, finer: int = 1) -> Step:
-    """The step of a plan with the bias ``on``, or one that is ``finer`` by a whole number."""
-    dt = jnp.asarray(plan.dt / finer, plan.valve.dtype)
-    return Step(plan.valve, Quench(described(plan.bias), jnp.asarray(on)), dt, plan.method)
+    """The step of a plan with the bias and the drive ``on``, or one that is ``finer`` by a whole number."""
+    dt, bias = jnp.asarray(plan.dt / finer, plan.valve.dtype), Quench(described(plan.bias), jnp.asarray(on))
+    return Step(plan.valve, bias, dt, plan.method, drive=plan.drive if on else None, key=plan.key)

@@ -15,7 +15,8 @@ from svjax.simulations.loop import Halfway, Segment
 from svjax.simulations.plan import Equilibrium, Plan, Rows
 from svjax.storage.checkpoint import FOLDER, Checkpoint, Contents
 
-DEFINING = ("valve", "bias", "observables", "dt", "save_every", "method", "relax", "duration")
+DEFINING = ("valve", "bias", "observables", "dt", "save_every", "method", "relax", "duration", "drive", "key")
+"""Attributes that tell one run from another; a run without a drive or a key has none of that name."""
 
 
 def run_checkpoint(folder: Path) -> Checkpoint:
@@ -48,7 +49,8 @@ def from_checkpoint(found: Contents, rows: Rows, equilibrium: Equilibrium | None
 
 def identity(attributes: Mapping[str, Any]) -> str:
     """Tells the run with these ``attributes`` from any other."""
-    return hashlib.sha256(json.dumps([attributes[name] for name in DEFINING]).encode()).hexdigest()
+    defining = [attributes[name] for name in DEFINING if name in attributes]
+    return hashlib.sha256(json.dumps(defining).encode()).hexdigest()
 
 
 def _between(rows: Rows, first: float, last: float, dt: float) -> Rows:

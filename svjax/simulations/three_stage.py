@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from jaxtyping import ArrayLike
+from jaxtyping import Array, ArrayLike
 
+from svjax.model.drives import Drive
 from svjax.model.equations import State
 from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observe
@@ -30,6 +31,8 @@ def three_stage(
     spins: ArrayLike | None = None,
     equilibrium: Equilibrium | State | None = None,
     observe: Observe | Sequence[str] | None = None,
+    drive: Drive | None = None,
+    key: Array | None = None,
     progress: Callable[[Progress], object] | None = None,
     writer: Writer | None = None,
 ) -> Run:
@@ -43,6 +46,11 @@ def three_stage(
     - `spins`: (N_S, 3) of stage 0; along the easy axes if None.
     - `equilibrium`: replaces stages 0 and 1: `run.equilibrium` of an earlier run, `prepare_equilibrium(valve)`, or a
       `State` to quench from.
+    - `drive`: as in `evolve`. It acts from the quench on, on the run's time axis, as the bias does: stages 0 and 1
+      know nothing of it, and the row at t = 0 is that of the valve without it.
+    - `key`: as in `evolve`. The spins' bath is there from the start: stage 1 has its noise too (and with enough
+      damping ends in thermal equilibrium). The noise of a step depends on the key and the step's number, which is
+      negative in stage 1, so that runs from one equilibrium under other keys are an ensemble.
     - `progress`: called with a `Progress` after each segment of about 500 steps.
     - `writer`: saves each segment, for instance ``RunWriter("runs/first")``.
 
@@ -60,6 +68,8 @@ def three_stage(
         spins=spins,
         equilibrium=equilibrium,
         observe=observe,
+        drive=drive,
+        key=key,
     )
     return carry_out(plan, progress, writer)
 
@@ -73,6 +83,7 @@ def prepare_equilibrium(
     method: str = "etd",
     spins: ArrayLike | None = None,
     observe: Observe | Sequence[str] | None = None,
+    key: Array | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> Equilibrium:
     """Stages 0 and 1 alone, with the arguments of `three_stage`, to be quenched to any number of voltages."""
@@ -86,6 +97,7 @@ def prepare_equilibrium(
         method=method,
         spins=spins,
         observe=observe,
+        key=key,
         progress=progress,
     ).equilibrium
     assert found is not None

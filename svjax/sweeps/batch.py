@@ -31,6 +31,10 @@ from svjax.sweeps.tasks import ModesTask, SteadyTask
 
 Values = dict[str, Array]
 """Parameters by name, one number for each point."""
+Where = dict[str, Any]
+"""Where in its run a tile is, and what acts on all of its points alike."""
+Point = tuple[Values, State, Array]
+"""Parameters, state and number of one point."""
 
 
 @dataclass(frozen=True)
@@ -108,19 +112,17 @@ def quench_points(
     observe: Observables,
     valve: SpinValve,
     bias: Bias,
-    dt: Array,
+    where: Where,
     points: PyTree,
 ) -> tuple[State, dict[str, Array]]:
-    """What is observed of all ``points`` (values and states) at t = 0, and the states from which to go on: behind
+    """What is observed of all ``points`` (as in `march_points`) at t = 0, and the states from which to go on: behind
     the first step where the method takes that one in parts."""
 
-    def one(shared: tuple[SpinValve, Bias, Array], point: tuple[Values, State]) -> tuple[State, dict[str, Array]]:
-        valve, bias = set_parameters(*shared[:2], point[0])
-        found = observe(valve, point[1])
-        step = Step(valve, Quench(described(bias), jnp.array(True)), shared[2], method)
-        return graded_start(step, point[1]) if len(method.grades) > 1 else point[1], found
+    def one(shared: tuple[SpinValve, Bias, Where], point: Point) -> tuple[State, dict[str, Array]]:
+        step, state = _step(method, shared, point), point[1]
+        return graded_start(step, state) if len(method.grades) > 1 else state, observe(step.valve, state)
 
-    return spread(one, (valve, bias, dt), points)
+    return spread(one, (valve, bias, where), points)
 
 
 @eqx.filter_jit
@@ -132,22 +134,28 @@ def march_points(
     save_every: int,
     valve: SpinValve,
     bias: Bias,
-    where: dict[str, Array],
+    where: Where,
     points: PyTree,
 ) -> tuple[State, dict[str, Array], Bool[Array, "points saves"]]:
-    """All ``points`` (values and states) after further ``steps``: states, rows, and whether each row and the end are
-    finite. ``where`` holds the step "dt", the number "first" of the first step, the number "done" of a step that is
-    behind already, and whether the bias is "on"."""
+    """All ``points`` (values, states and numbers) after further ``steps``: states, rows, and whether each row and the
+    end are finite. ``where`` holds the step "dt", the number "first" of the first step, the number "done" of a step
+    that is behind already, whether the bias is "on", the "drive" and the "key"."""
 
-    def one(shared: tuple[SpinValve, Bias, dict[str, Array]], point: tuple[Values, State]):
-        where = shared[2]
-        valve, bias = set_parameters(*shared[:2], point[0])
-        step = Step(valve, Quench(described(bias), where["on"]), where["dt"], method)
+    def one(shared: tuple[SpinValve, Bias, Where], point: Point):
+        where, step = shared[2], _step(method, shared, point)
         look = (lambda valve, state: {}) if observe is None else observe
         found, finite = run_steps(step, point[1], where["first"], where["done"], steps, save_every, look)
         return found.state, found.observables, finite
 
     return spread(one, (valve, bias, where), points)
+
+
+def _step(method: AbstractMethod, shared: tuple[SpinValve, Bias, Where], point: Point) -> Step:
+    """The step of one point."""
+    valve, bias = set_parameters(*shared[:2], point[0])
+    where = shared[2]
+    key = None if where["key"] is None else jax.random.fold_in(where["key"], point[2])
+    return Step(valve, Quench(described(bias), where["on"]), where["dt"], method, drive=where["drive"], key=key)
 
 
 @eqx.filter_jit

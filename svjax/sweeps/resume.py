@@ -17,6 +17,8 @@ from svjax.dynamics.step_size import whole_steps
 from svjax.electrons.stationary import stationary
 from svjax.engine.devices import lead
 from svjax.engine.methods import as_method
+from svjax.model.drives import Drive
+from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables, Observe, as_observe, default_observables
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.dataset import FINISHED, FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
@@ -24,6 +26,7 @@ from svjax.simulations.loop import Halfway, Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
 from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
 from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run
+from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record
 from svjax.storage.folders import array_of
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, store_format, tidy_path
@@ -37,6 +40,7 @@ def resume(
     path: str | os.PathLike,
     *,
     bias: Bias | None = None,
+    drive: Drive | None = None,
     observe: Observe | Sequence[str] | None = None,
     progress: Callable[[Any], object] | None = None,
 ) -> xr.Dataset:
@@ -45,23 +49,25 @@ def resume(
     With the same versions and devices it ends bit for bit as if it had not been stopped; with others there is a
     warning. What is finished is not computed again.
 
-    **Arguments:** a ``bias`` or ``observe`` that was a function of the user's own must be given again, since a store
-    holds plain data only. ``progress`` as in `three_stage` or `sweep`.
+    **Arguments:** a ``bias``, ``drive`` or ``observe`` that was a function of the user's own must be given again, since
+    a store holds plain data only. ``progress`` as in `three_stage` or `sweep`.
 
     **Returns:** the dataset of `open_run` or `open_sweep`. Raises BlockingIOError while another process writes to it,
     and ValueError where there is nothing that can be continued.
     """
     path = tidy_path(path)
     if store_format(path) == SWEEP:
-        return resume_sweep(path, bias, progress)
-    resume_run(path, bias, observe, progress)
+        return resume_sweep(path, bias, progress, drive)
+    resume_run(path, bias, observe, progress, drive)
     return open_run(path)
 
 
-def resume_sweep(path: Path, bias: Bias | None = None, progress: Watch | None = None) -> xr.Dataset:
+def resume_sweep(
+    path: Path, bias: Bias | None = None, progress: Watch | None = None, drive: Drive | None = None
+) -> xr.Dataset:
     """Compute what is left of the sweep at ``path``."""
     warn_of_changes(check_plain(path, SWEEP, SWEEP_VERSION))
-    plan, locks = load_plan(path, bias), []
+    plan, locks = load_plan(path, bias, drive), []
     lead(lambda: locks.append(Lock(path)))
     carry_out_sweep(path, plan, locks, progress)
     return open_sweep(path)
@@ -72,6 +78,7 @@ def resume_run(
     bias: Bias | None = None,
     observe: Observe | Sequence[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
+    drive: Drive | None = None,
 ) -> Run | None:
     """Take the run at ``path`` to its end; None if it has reached it and needs no checkpoint any more."""
     facts = check_plain(path, RUN, RUN_VERSION)
@@ -86,7 +93,7 @@ def resume_run(
     if found[1].get("identity") != identity(facts):
         raise ValueError(f"The run at {path} cannot be continued: its checkpoint is of another run.")
     warn_of_changes(facts)
-    plan, half = _plan(dataset, found, bias, observe)
+    plan, half = _plan(dataset, found, bias, observe, drive)
     writer = RunWriter.reopen(path, half)
     try:
         group = zarr.open_group(path, mode="r+")
@@ -98,13 +105,18 @@ def resume_run(
 
 
 def _plan(
-    dataset: xr.Dataset, found, bias: Bias | None, observe: Observe | Sequence[str] | None
+    dataset: xr.Dataset,
+    found,
+    bias: Bias | None,
+    observe: Observe | Sequence[str] | None,
+    drive: Drive | None,
 ) -> tuple[Plan, Halfway]:
     """The plan of a stored run, and where in it the checkpoint is."""
     valve, dt = load_valve(dataset), float(dataset.attrs["dt"])
     bias = load_bias(dataset) if bias is None else bias
     if json.dumps(bias_to_record(bias)) != dataset.attrs["bias"]:
         raise ValueError("Argument `bias` must be that of the run, but gives other levels.")
+    drive, key = _drive(dataset, valve, drive), key_from_record(json.loads(dataset.attrs.get("key", "null")))
     names = json.loads(dataset.attrs["observables"])
     rows = Rows(dataset["time"].values, dataset["stage"].values, {name: dataset[name].values for name in names})
     equilibrium = load_equilibrium(dataset) if found[1]["step"] >= 0 else None
@@ -114,7 +126,15 @@ def _plan(
     every, method = int(dataset.attrs["save_every"]), as_method(dataset.attrs["method"])
     relax = relax if equilibrium is None else 0
     observe = _observe(dataset, observe)
-    return Plan(valve, bias, dt, every, method, relax, steps, initial, observe, equilibrium), half
+    return Plan(valve, bias, dt, every, method, relax, steps, initial, observe, equilibrium, drive, key), half
+
+
+def _drive(dataset: xr.Dataset, valve: SpinValve, drive: Drive | None) -> Drive | None:
+    stored = json.loads(dataset.attrs.get("drive", "null"))
+    drive = drive_from_record(stored) if drive is None else drive
+    if drive_to_record(drive, valve) != stored:
+        raise ValueError("Argument `drive` must be that of the run, but makes another valve.")
+    return drive
 
 
 def _observe(dataset: xr.Dataset, observe: Observe | Sequence[str] | None) -> Observe:

@@ -24,7 +24,7 @@ from svjax.sweeps.parameter_grid import Tile
 from svjax.sweeps.sweep_dataset import FORMAT, PENDING, SweepPlan
 from svjax.sweeps.sweep_plan import plan_sweep
 from svjax.sweeps.sweep_store import SweepStore, build, load_plan, load_sweep, open_sweep
-from svjax.sweeps.tasks import Task
+from svjax.sweeps.tasks import RunTask, Task
 from svjax.sweeps.tile import Runner
 
 
@@ -120,7 +120,7 @@ def _carry_out_share(path: Path | MemoryStore, plan: SweepPlan, locks: list[Lock
     rank, count = jax.process_index(), jax.process_count()
     if rank and isinstance(path, Path):
         locks.append(Lock(path, rank))
-        theirs = load_plan(path, plan.bias)
+        theirs = load_plan(path, plan.bias, plan.task.drive if isinstance(plan.task, RunTask) else None)
         if theirs.identity != plan.identity:
             raise ValueError(f"The processes must make the same call, but {path} is not the sweep of process {rank}.")
     store = SweepStore(path, plan)

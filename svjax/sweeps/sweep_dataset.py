@@ -92,7 +92,7 @@ class SweepPlan:
         return {
             "valve": valve_to_record(self.valve),
             "bias": bias_to_record(self.bias),
-            "task": task_to_record(self.task),
+            "task": task_to_record(self.task, self.valve),
             "grid": {"values": grid, "zipped": self.grid.zipped},
             "block": list(self.block),
             "segment": self.segment,

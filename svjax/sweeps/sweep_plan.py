@@ -14,6 +14,7 @@ from jaxtyping import Array, ArrayLike
 from svjax.dynamics.step_size import default_dt
 from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import Numbers
+from svjax.model.drives import check_drive
 from svjax.model.levels import constant_levels
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.reservoirs.bias import Bias, as_bias, described, symmetric
@@ -51,6 +52,8 @@ def plan_sweep(
         if task.start == "equilibrium":
             constant_levels(valve, None)
         task.observables(valve)
+        if task.drive is not None:
+            check_drive(valve, task.drive)
         if task.dt is None:
             task = replace(task, dt=_smallest_dt(valve, bias, task, points))
     else:

@@ -19,6 +19,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.storage import MemoryStore
 
+from svjax.model.drives import Drive
 from svjax.reservoirs.bias import Bias
 from svjax.storage.checkpoint import FOLDER, Checkpoint
 from svjax.storage.folders import array_of, reading, saving
@@ -131,8 +132,8 @@ def load_sweep(store: MemoryStore) -> xr.Dataset:
     return xr.open_zarr(store, chunks=None, consolidated=True).load()
 
 
-def load_plan(path: Path, bias: Bias | None = None) -> SweepPlan:
-    """The plan of the sweep at ``path``; its ``bias`` must be given if it was a function."""
+def load_plan(path: Path, bias: Bias | None = None, drive: Drive | None = None) -> SweepPlan:
+    """The plan of the sweep at ``path``; its ``bias`` and its ``drive`` must be given if they were functions."""
     facts = check_plain(path, FORMAT, FORMAT_VERSION)
     read = lambda name: _attribute(facts, path, name)
     valve = valve_from_record(read("valve"))
@@ -141,7 +142,7 @@ def load_plan(path: Path, bias: Bias | None = None) -> SweepPlan:
     try:
         points = make_grid(valve, bias, grid["values"], bool(grid["zipped"]))
         block = tuple(int(b) for b in read("block"))
-        plan = SweepPlan(valve, bias, task_from_record(read("task")), points, block, int(read("segment")))
+        plan = SweepPlan(valve, bias, task_from_record(read("task"), drive), points, block, int(read("segment")))
         fits = len(block) == len(points.shape) and all(1 <= b <= n for b, n in zip(block, points.shape, strict=True))
         if not fits or plan.segment < 1:
             raise TypeError(f"tiles of {block} points in segments of {plan.segment} steps")

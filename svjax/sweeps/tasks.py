@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jaxtyping import Array
+
 from svjax.dynamics.step_size import whole_steps
 from svjax.engine.arrays import real_number, whole_number
 from svjax.engine.methods import as_method
+from svjax.model.drives import Drive
+from svjax.model.noise import as_key
 from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables, as_names, default_names
+from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record, key_to_record
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,9 @@ class RunTask:
     - `start`: "equilibrium", the steady state of each point without bias, or "aligned", spins along their easy axes,
       which then relax without bias for a time ``relax`` (stages 0 and 1 of the protocol).
     - `last_state`: keep the last state of every point, so that the runs can be prolonged.
+    - `drive`, `key`: as in `three_stage`. Point n of the grid, counted with the last parameter running fastest, has the
+      noise of ``fold_in(key, n)``; in stage 1, which points that differ in their bias alone share, the first of them
+      gives the number.
     """
 
     duration: float
@@ -34,9 +42,12 @@ class RunTask:
     start: str = "equilibrium"
     relax: float = 0.0
     last_state: bool = False
+    drive: Drive | None = None
+    key: Array | None = None
 
     def __post_init__(self):
         as_method(self.method)
+        object.__setattr__(self, "key", as_key(self.key))
         for name in ("duration", "relax", "dt"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, real_number(getattr(self, name), name))
@@ -131,18 +142,26 @@ def _observables(task: Task, valve: SpinValve) -> Observables:
     return Observables(default_names(valve) if task.observe is None else task.observe)
 
 
-def task_to_record(task: Task) -> dict[str, Any]:
-    """A task as plain data."""
+def task_to_record(task: Task, valve: SpinValve) -> dict[str, Any]:
+    """A task for a ``valve`` as plain data."""
     kind = next(name for name, kind in TASKS.items() if kind is type(task))
-    return {"kind": kind} | dataclasses.asdict(task)
+    values = {part.name: getattr(task, part.name) for part in dataclasses.fields(task)}
+    driven = drive_to_record(values.pop("drive", None), valve), key_to_record(values.pop("key", None))
+    more = {name: record for name, record in zip(("drive", "key"), driven, strict=True) if record is not None}
+    return {"kind": kind} | values | more
 
 
-def task_from_record(record: Mapping[str, Any]) -> Task:
-    """The task of `task_to_record`; raises ValueError on anything else."""
+def task_from_record(record: Mapping[str, Any], drive: Drive | None = None) -> Task:
+    """The task of `task_to_record`, whose ``drive`` must be given if it was a function; raises ValueError on anything
+    else."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
     }
+    if "drive" in values:
+        values["drive"] = drive_from_record(values["drive"]) if drive is None else drive
     try:
+        if "key" in values:
+            values["key"] = key_from_record(values["key"])
         return TASKS[values.pop("kind")](**values)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The task of this sweep cannot be read ({type(error).__name__}: {error}).") from None

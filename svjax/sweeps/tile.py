@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -137,15 +138,23 @@ class Runner:
         reasons = [before.reasons[k] if gone else why for k, gone, why in zip(valve, lost, reasons, strict=True)]
         spread, values = self._placed(tile.indices)
         method, observe = as_method(task.method if task.steps else "rk38"), task.observables(self.plan.valve)
-        points = spread.place((values, state))
-        state, rows = quench_points(spread, method, observe, *self.family, self._dt(task), points)
+        points = spread.place((values, state, self._numbers(tile.indices)))
+        state, rows = quench_points(spread, method, observe, *self.family, self._where(task, 2), points)
         position = Position(2, 0, state, status, reasons, np.where(status == COMPLETE, 0.0, np.nan))
         good = status[:, None] == COMPLETE
         writer.add({name: _kept(np.asarray(part)[:, None], good) for name, part in rows.items()}, position)
         return position
 
-    def _dt(self, task: RunTask) -> jax.Array:
-        return jnp.asarray(task.step, self.plan.valve.j_sd.dtype)
+    def _where(self, task: RunTask, stage: int) -> dict[str, Any]:
+        """What acts on all runs alike in a stage: the bias and the drive act from the quench on, the noise always."""
+        dt, on = jnp.asarray(task.step, self.plan.valve.j_sd.dtype), stage == 2
+        return {"dt": dt, "on": jnp.asarray(on), "drive": task.drive if on else None, "key": task.key}
+
+    def _numbers(self, indices: list[np.ndarray], of_valves: bool = False) -> np.ndarray:
+        """The numbers of points in the grid, or of the first points that have their valves."""
+        dims = zip(indices, self.plan.grid.valve_dims, strict=True)
+        first = [0 * part if of_valves and not own else part for part, own in dims]
+        return np.ravel_multi_index(first, self.plan.grid.shape)
 
     def _march(
         self, task: RunTask, position: Position, indices: list[np.ndarray], writer: TileWriter
@@ -156,15 +165,15 @@ class Runner:
         parts = pieces(steps, task.every, position.stage == 1, self.plan.segment)
         ends = first + np.cumsum([0, *parts])
         spread, values = self._placed(indices, STEPPED_TOGETHER)
+        where, numbers = self._where(task, position.stage), self._numbers(indices, position.stage == 1)
         for start, end in pairwise(ends.tolist()):
             if start < position.step or not (position.status == COMPLETE).any():
                 continue
             begins = len(method.grades) > 1 and position.stage == 2 and start == 0
             behind = start if begins else start - 1
-            where = {"dt": self._dt(task), "first": jnp.asarray(start), "done": jnp.asarray(behind)}
-            where["on"] = jnp.asarray(position.stage == 2)
+            where |= {"first": jnp.asarray(start), "done": jnp.asarray(behind)}
             observe = task.observables(self.plan.valve) if position.stage == 2 else None
-            points = spread.place((values, position.state))
+            points = spread.place((values, position.state, numbers))
             position.state, rows, finite = march_points(
                 spread, method, observe, end - start, task.every, *self.family, where, points
             )
