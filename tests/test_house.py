@@ -18,8 +18,9 @@ ROOMS = {
     "electrons": "reach fermi stationary response landauer energy_integral current_noise heat spectrum",
     "dynamics": "step_size invariants evolve eigenproblem torques stability steady_state branches modes arclength"
     " continuation relaxation_fit",
-    "macrospin": "model modes precession_fit exchange layer_response angle_table llg_results effective_llg"
-    " phase_diagram",
+    "macrospin": "model modes precession_fit exchange layer_response layer_derivatives"
+    " rigid_layers angle_table llg_results effective_llg"
+    " critical_voltage slonczewski phase_diagram",
     "fitting": "coordinates targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint lattice_file records netcdf",
     "simulations": "size observed plan loop three_stage convergence dataset curve run_checkpoint runs",
