@@ -71,6 +71,7 @@ from svjax.fitting.torques import (
 )
 from svjax.fitting.trial import FitProgress as FitProgress
 from svjax.lattices.lattice import Lattice as Lattice
+from svjax.macrospin.critical_voltage import critical_voltage as critical_voltage
 from svjax.macrospin.effective_llg import EffectiveLLG as EffectiveLLG, effective_llg as effective_llg
 from svjax.macrospin.exchange import (
     ExchangeCoupling as ExchangeCoupling,
@@ -90,6 +91,7 @@ from svjax.macrospin.model import (
 from svjax.macrospin.modes import macrospin_modes as macrospin_modes
 from svjax.macrospin.phase_diagram import phase_diagram as phase_diagram
 from svjax.macrospin.precession_fit import MacrospinFit as MacrospinFit, fit_macrospin as fit_macrospin
+from svjax.macrospin.slonczewski import SlonczewskiForm as SlonczewskiForm, slonczewski_form as slonczewski_form
 from svjax.model.drives import FieldPulse as FieldPulse, PeierlsPulse as PeierlsPulse, Ramp as Ramp
 from svjax.model.equations import State as State, time_derivative as time_derivative
 from svjax.model.hamiltonian import effective_hamiltonian as effective_hamiltonian, hamiltonian as hamiltonian

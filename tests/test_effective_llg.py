@@ -176,7 +176,7 @@ def test_a_phase_diagram_is_made_of_single_runs():
         case, [0.2, 0.8], [0.0, -0.2], bias=lambda v: (0.3, v), start=start, duration=400.0, angles=7, rtol=1e-8
     )
     times = np.linspace(0.0, 400.0, 401)
-    llg = sv.effective_llg(case, (0.3, 0.8), angles=7)
+    llg = sv.effective_llg(case, (0.3, 0.8), angles=7, at=sv.effective_llg(case, (0.3, 0.2), angles=7).rate)
     for k, field in enumerate((0.02, -0.18)):
         own = eqx.tree_at(lambda m: m.field, llg, jnp.array([[0, 0, field]] * 2))
         m = np.asarray(own.solve(start, times))
@@ -206,8 +206,6 @@ def test_what_the_table_cannot_hold_is_refused_with_its_number():
             sv.effective_llg(case, BIAS, angles=5)
     with pytest.raises(ValueError, match="`at` must be one positive frequency"):
         sv.effective_llg(valve(), BIAS, at=-1.0)
-    with pytest.raises(ValueError, match="known numbers"):
-        jax.jit(lambda v: sv.effective_llg(v, BIAS).rate)(valve())
     with pytest.raises(RuntimeError, match="No state of rest"):
         eqx.tree_at(lambda m: m.anisotropy, model(), jnp.zeros(2)).modes()
 
@@ -239,3 +237,21 @@ def test_the_switching_of_the_readme():
     passed = [t[np.argmax(x[:, 1, 2] < 0.5)] for x in (found, m)]
     assert passed[0] == pytest.approx(passed[1], rel=0.03)
     assert np.abs(found[-1] - m[-1]).max() < 1e-3 and m[-1, 1, 0] < -0.99
+
+
+def test_the_form_of_other_codes_and_the_fit_to_a_run_agree_where_the_form_holds():
+    """At 90 degrees, about which the layers of a run go round, with the error of the form at all other angles."""
+    llg = eqx.tree_at(lambda m: m.field, model(), jnp.array([[0.0, 0, 0.3]] * 2))
+    form = sv.slonczewski_form(llg)
+    theta = np.linspace(0.1, 3.0, 30)
+    lam, torques = np.asarray(form.asymmetry), llg.torques(theta)
+    shape = 2 * lam**2 / ((lam**2 + 1) + (lam**2 - 1) * np.cos(theta)[:, None])
+    weight = np.sin(theta)[:, None]
+    left = np.asarray(torques.damping_like) - form.damping_like * shape
+    share = np.linalg.norm(weight * left, axis=0) / np.linalg.norm(weight * torques.damping_like, axis=0)
+    assert share == pytest.approx(np.asarray(form.damping_like_error), rel=0.2)
+    units = sv.Units(gamma_ev=1.0)
+    export = sv.micromagnetic_parameters(form.model, units, spin_volume_nm3=0.02, thickness_nm=1.0)[1]
+    expected = units.field_to_tesla(float(form.damping_like[1]))
+    assert export["B_damping_like"].value == pytest.approx(expected)
+    assert export["alpha"].value == pytest.approx(float(form.damping[1]))

@@ -19,8 +19,8 @@ ROOMS = {
     "electrons": "reach fermi stationary response landauer energy_integral current_noise heat spectrum",
     "dynamics": "step_size invariants step evolve eigenproblem torques stability steady_state branches modes arclength"
     " continuation relaxation_fit",
-    "macrospin": "model modes precession_data precession_fit exchange layer_response angle_table llg_results"
-    " effective_llg phase_diagram",
+    "macrospin": "model modes precession_data precession_fit exchange layer_response layer_derivatives"
+    " rigid_layers angle_table llg_results effective_llg critical_voltage slonczewski phase_diagram",
     "fitting": "coordinates data_checks targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint lattice_file records driving netcdf",
     "simulations": "size observed plan loop three_stage convergence dataset curve run_checkpoint runs",

@@ -19,8 +19,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from svjax.engine.arrays import PerLead, Scalar
+from svjax.engine.eigenbasis import lapack_on_one_thread
+from svjax.macrospin.layer_derivatives import differentiable_layers
 from svjax.macrospin.layer_response import Layers, layers_at, parallel
-from svjax.macrospin.model import TwoVectors
+from svjax.macrospin.model import TwoVectors, direction
 from svjax.model.valve import SpinValve
 
 
@@ -40,8 +42,7 @@ class AngleTable(eqx.Module):
 
     def at(self, cosine: Scalar) -> Coefficients:
         """The coefficients at one cosine."""
-        polynomials = chebyshev_polynomials(cosine, len(self.series.length))
-        return jax.tree.map(lambda series: jnp.tensordot(polynomials, series, 1), self.series)
+        return jax.tree.map(lambda series: clenshaw(series, cosine), self.series)
 
     @property
     def error(self) -> Scalar:
@@ -50,12 +51,12 @@ class AngleTable(eqx.Module):
         return jnp.maximum(*parts)
 
 
-def chebyshev_polynomials(x: Scalar, count: int) -> Float[Array, "orders"]:
-    """T_0(x) ... T_(count - 1)(x), each time twice as many by T_(n+j) = 2 T_n T_j - T_(n-j)."""
-    known = jnp.stack([jnp.ones_like(x), x])
-    while len(known) < count:
-        known = jnp.concatenate([known, 2 * known[-1] * known[1:] - known[-2::-1]])
-    return known[:count]
+def clenshaw(series: Float[Array, "orders ..."], x: Scalar) -> Array:
+    """sum_n series_n T_n(x) by Clenshaw's recurrence, written out so that it compiles to one loop."""
+    now = after = jnp.zeros_like(series[0])
+    for term in series[:0:-1]:
+        now, after = term + 2 * x * now - after, now
+    return series[0] + x * now - after
 
 
 def chebyshev_cosines(count: int) -> np.ndarray:
@@ -65,12 +66,22 @@ def chebyshev_cosines(count: int) -> np.ndarray:
 
 def angle_table(valve: SpinValve, mu: PerLead, rate: Scalar, count: int) -> tuple[AngleTable, Layers]:
     """The table from ``count`` angles, and the layers it comes from with a leading axis of the angles."""
-    spins, found = parallel(valve), []
-    for cosine in chebyshev_cosines(count):
-        layers, spins = layers_at(valve, mu, jnp.asarray(cosine, valve.dtype), rate, spins)
-        found.append(layers)
-    layers = jax.tree.map(lambda *parts: jnp.stack(parts), *found)
+    found, last = [], [parallel(valve)]
+    with lapack_on_one_thread():
+        for cosine in chebyshev_cosines(count):
+            start = last[-1] if len(last) < 3 else direction(2 * last[-1] - last[-2])
+            layers, spins = layers_at(valve, mu, jnp.asarray(cosine, valve.dtype), rate, start)
+            found.append(layers)
+            last.append(spins)
+        layers = jax.block_until_ready(jax.tree.map(lambda *parts: jnp.stack(parts), *found))
     return _interpolated(layers, jnp.asarray(chebyshev_cosines(count), valve.dtype)), layers
+
+
+def traced_table(valve: SpinValve, mu: PerLead, rate: Scalar, count: int) -> tuple[AngleTable, Layers]:
+    """`angle_table` with derivatives in the valve and mu."""
+    cosines = jnp.asarray(chebyshev_cosines(count), valve.dtype)
+    layers = jax.lax.map(lambda cosine: differentiable_layers(valve, mu, cosine, rate), cosines)
+    return _interpolated(layers, cosines), layers
 
 
 @jax.jit
@@ -103,12 +114,12 @@ def field_and_inertia(at: Coefficients, m: TwoVectors) -> tuple[TwoVectors, Floa
     field = at.field[:, :1] * across(m, other) + at.field[:, 1:] * normal
     turn = jnp.cross(m[:, None, :], jnp.eye(3, dtype=m.dtype)).transpose(0, 2, 1)
     projection = jnp.eye(3, dtype=m.dtype) - m[:, :, None] * m[:, None, :]
-    side = jnp.einsum("lab,lb->la", projection, other)
-    whole = (
-        jnp.einsum("lk,lab->lakb", at.inertia[..., 0], projection)
-        + jnp.einsum("lk,lab->lakb", at.inertia[..., 1], turn)
-        + jnp.einsum("lk,la,kb->lakb", at.inertia[..., 2], side, other)
-        + jnp.einsum("lk,a,kb->lakb", at.inertia[..., 3], normal, other)
+    each = lambda number, of_layer, columns: at.inertia[:, None, :, None, number] * of_layer * columns
+    whole = (  # products, not einsum, which would call a matrix product for each
+        each(0, projection[:, :, None, :], 1.0)
+        + each(1, turn[:, :, None, :], 1.0)
+        + each(2, across(m, other)[:, :, None, None], other[None, None])
+        + each(3, normal[None, :, None, None], other[None, None])
     )
     return field, whole
 

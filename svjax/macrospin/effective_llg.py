@@ -13,17 +13,29 @@ from jaxtyping import Array, ArrayLike, Complex, Float
 
 from svjax.engine.arrays import Numbers, PerLead, Scalar, known, real_array, whole_number
 from svjax.engine.shown import Row, Shown, in_words
-from svjax.macrospin.angle_table import AngleTable, across, angle_table, chebyshev_cosines, field_and_inertia
+from svjax.macrospin.angle_table import (
+    AngleTable,
+    across,
+    angle_table,
+    chebyshev_cosines,
+    field_and_inertia,
+    traced_table,
+)
 from svjax.macrospin.layer_response import Layers
 from svjax.macrospin.llg_results import LayerDamping, LayerExchange, LayerTorques
-from svjax.macrospin.model import TwoNumbers, TwoVectors, solve_macrospin
+from svjax.macrospin.model import TwoNumbers, TwoVectors, direction, solve_macrospin
 from svjax.macrospin.modes import at_rest, check_at_rest
-from svjax.model.hamiltonian import bond_matrices
+from svjax.macrospin.rigid_layers import (
+    are_rigid,
+    check_layers,
+    check_two_layers,
+    check_valve,
+    held_at,
+    of_layers,
+    sizes,
+)
 from svjax.model.levels import BiasLike, constant_levels
 from svjax.model.valve import SpinValve, per_spin, prepare
-
-RIGID = 0.95
-"""A layer whose spins sum to less than this part of their number is not a macrospin."""
 
 STIFF, FOLLOWING = 4.0, 0.1
 """How much stiffer than the other layer one must be to be damped, and by which alpha."""
@@ -50,22 +62,24 @@ class EffectiveLLG(Shown, eqx.Module):
     rate: Scalar
     """Frequency of the precession for which the electrons' delay is right."""
     following: TwoNumbers
-    """Damping added to a layer that is too stiff for the expansion, so that it follows the other."""
+    """Damping added by hand, not from the electrons, to a layer too stiff for the expansion: it follows the other."""
 
     def _rows(self) -> list[Row]:
         error = ("table_error", in_words(self.table.error), "1")
         return [*super()._rows(), ("angles", str(len(self.table.series.length)), ""), error]
 
     def time_derivative(self, m: TwoVectors) -> TwoVectors:
-        """dm/dt (2, 3), in units of the hopping."""
+        """dm/dt (2, 3), in units of the hopping; the length of m does not matter."""
+        m = direction(m)
         at = self.table.at(jnp.sum(m[0] * m[1]))
         field, inertia = field_and_inertia(at, m)
         along = jnp.sum(m * self.easy_axes, -1) * self.anisotropy * at.length / self.n_s
         torque = at.length[:, None] * (field + across(m, self.field + 2 * along[:, None] * self.easy_axes))
-        more = self.following[:, None, None] * self.n_s[:, None, None] * jnp.eye(3, dtype=m.dtype)
-        along_m = m[:, :, None] * m[:, None, :]  # nothing moves along m
-        whole = inertia + jnp.einsum("lk,lab->lakb", jnp.eye(2, dtype=m.dtype), more + along_m)
-        return jnp.linalg.solve(whole.reshape(6, 6), torque.ravel()).reshape(2, 3)
+        own, unit = jnp.eye(2, dtype=m.dtype)[:, None, :, None], jnp.eye(3, dtype=m.dtype)[None, :, None, :]
+        whole = inertia + own * (self.following * self.n_s)[:, None, None, None] * unit
+        turned = -jnp.cross(m[:, :, None, None], whole, axis=1)  # L 1 across m, and less
+        still = own * at.length[:, None, None, None] * m[:, :, None, None] * m[:, None, None, :]  # and along m
+        return solved((turned + still).reshape(6, 6), -jnp.cross(m, torque).ravel()).reshape(2, 3)
 
     def modes(self, m: ArrayLike | None = None) -> Complex[Array, "modes"]:
         """Rates lambda of the two modes about the state of rest near ``m`` (2, 3), by default the easy axes.
@@ -119,6 +133,16 @@ class EffectiveLLG(Shown, eqx.Module):
         return jnp.einsum("lxa,lakb,kyb->lxky", axes, inertia, axes) / self.n_s[:, None, None, None]
 
 
+def solved(matrix: Float[Array, "n n"], right: Float[Array, "n"]) -> Float[Array, "n"]:
+    """matrix^-1 right where the diagonal of the matrix outweighs the rest, by Gauss and Jordan without pivots: written
+    out it compiles to a few loops, in half the time of a call of LAPACK."""
+    rows = jnp.concatenate([matrix, right[:, None]], 1)
+    for k in range(len(right)):
+        row, own = rows[k] / rows[k, k], np.arange(len(right))[:, None] == k
+        rows = jnp.where(own, row, rows - rows[:, k, None] * row)
+    return rows[:, -1]
+
+
 def _upper_half(matrix: Float[Array, "4 4"]) -> Complex[Array, "2"]:
     """The eigenvalues of conjugate pairs with Im >= 0, smallest first."""
     rates = jnp.linalg.eigvals(matrix)
@@ -134,9 +158,10 @@ def effective_llg(valve: SpinValve, bias: BiasLike, *, angles: int = 33, at: Arr
     electrons, and their delay as it is for a circular precession of frequency ``at``. Nothing is fitted. The table
     holds for any common direction of the layers.
 
-    A layer held `STIFF` times as fast as the other rings at a frequency at which electrons are not slow. Its own mode
-    is no result, and could even grow: the layer is damped with alpha = `FOLLOWING` more, with which it follows the
-    softer one; that changes the slow mode by less than 1%. `damping` is without it.
+    One number is not from the electrons. A layer held `STIFF` times as fast as the other rings at a frequency at which
+    electrons are not slow, so that its own mode is no result, and could even grow: ``following`` adds alpha =
+    `FOLLOWING`, put in by hand, to its damping, with which it follows the softer one. That changes the slow mode by
+    less than 1%. `damping` is without it; ``eqx.tree_at(lambda x: x.following, llg, jnp.zeros(2))`` takes it out.
 
     **Arguments:**
 
@@ -145,99 +170,50 @@ def effective_llg(valve: SpinValve, bias: BiasLike, *, angles: int = 33, at: Arr
     - `at`: the frequency of the precession, in units of the hopping; by default that of the slow mode about the easy
       axes.
 
-    **Returns:** an `EffectiveLLG`, whose results are differentiable in its fields: anisotropy, field, the table; not in
-    the valve. Raises ValueError for a valve without exactly two layers and with leads, with terms
-    that fix a direction in space other than anisotropy and field of whole layers (Rashba coupling, 2x2 bonds, 3x3
-    exchange, magnetic leads), and for layers that are not rigid; RuntimeError where no state of rest was found.
+    Under `jit`, `grad` and the like the table is made of differentiable steps, with first derivatives in the valve and
+    the bias, ``at`` held fixed; that takes some times as long, so take few ``angles``, and it is nan where the layers
+    are not rigid.
+
+    **Returns:** an `EffectiveLLG`, whose results are differentiable in its fields and the valve. Raises ValueError for
+    a valve without exactly two layers and with leads, with terms that fix a direction in space other than anisotropy
+    and field of whole layers (Rashba coupling, 2x2 bonds, 3x3 exchange, magnetic leads), and for layers that are not
+    rigid; RuntimeError where no state of rest was found.
     """
     valve = prepare(valve)
     mu = constant_levels(valve, bias)
-    if not known(*jax.tree.leaves((valve, mu))):
-        raise ValueError(
-            "Argument `valve` must hold known numbers, and the bias too: make the table outside of `jit`, `vmap` and "
-            "`grad`, and transform what is computed from it."
-        )
-    _check_valve(valve)
-    count = whole_number(angles, "angles", 4)
-    rate = _slow_frequency(valve, mu) if at is None else real_array(at, "at")
-    if not (rate.shape == () and np.isfinite(rate) and rate > 0):
+    check_two_layers(valve)
+    count, numbers = whole_number(angles, "angles", 4), known(*jax.tree.leaves((valve, mu)))
+    if numbers:
+        check_valve(valve)
+    rate = slow_frequency(valve, mu) if at is None else real_array(at, "at")
+    if known(rate) and not (rate.shape == () and np.isfinite(rate) and rate > 0):
         raise ValueError(f"Argument `at` must be one positive frequency, but is {at}.")
-    table, layers = angle_table(valve, mu, rate, count)
-    _check_layers(valve, layers)
+    if numbers:
+        return _with_table(valve, mu, rate, _checked_table(valve, mu, rate, count)[0])
+    table, layers = traced_table(valve, mu, jax.lax.stop_gradient(rate), count)
+    table = jax.tree.map(lambda x: jnp.where(are_rigid(valve, layers), x, jnp.nan), table)
     return _with_table(valve, mu, rate, table)
 
 
+def _checked_table(valve: SpinValve, mu: PerLead, rate: Scalar, count: int) -> tuple[AngleTable, Layers]:
+    table, layers = angle_table(valve, mu, rate, count)
+    check_layers(valve, layers)
+    return table, layers
+
+
 def _with_table(valve: SpinValve, mu: PerLead, rate: Scalar, table: AngleTable) -> EffectiveLLG:
-    anisotropy, axes, field = (
-        _of_layers(valve, per_spin(valve, name)) for name in ("anisotropy", "easy_axes", "field")
-    )
-    held = _held(valve)
+    anisotropy, axes, field = (of_layers(valve, per_spin(valve, name)) for name in ("anisotropy", "easy_axes", "field"))
+    held = held_at(valve)
     following = jnp.where(held > STIFF * held[::-1], FOLLOWING, 0.0)
-    return EffectiveLLG(table, _sizes(valve), anisotropy, axes, field, mu, rate, following)
+    return EffectiveLLG(table, sizes(valve), anisotropy, axes, field, mu, rate, following)
 
 
-def _of_layers(valve: SpinValve, values: Array) -> Array:
-    """Of values per spin those of the first spin of each layer."""
-    return values[np.searchsorted(valve.lattice.spin_layers, np.arange(2))]
-
-
-def _sizes(valve: SpinValve) -> TwoNumbers:
-    return jnp.asarray(np.bincount(valve.lattice.spin_layers, minlength=2), valve.dtype)
-
-
-def _held(valve: SpinValve) -> TwoNumbers:
-    """The frequencies |B| + 2 |K| of the layers by themselves."""
-    size = jnp.linalg.norm(per_spin(valve, "field"), axis=-1) + 2 * jnp.abs(per_spin(valve, "anisotropy"))
-    return jnp.maximum(_of_layers(valve, size), 1e-3)
-
-
-def _slow_frequency(valve: SpinValve, mu: PerLead) -> Scalar:
-    """The frequency of the slow mode about the easy axes, from a table of few angles."""
-    guess = jnp.min(_held(valve))
-    table, layers = angle_table(valve, mu, guess, 7)
-    _check_layers(valve, layers)
-    rough = _with_table(valve, mu, guess, table)
+def slow_frequency(valve: SpinValve, mu: PerLead) -> Scalar:
+    """The frequency of the slow mode about the easy axes, from a table of few angles; held fixed in derivatives."""
+    valve, mu = jax.lax.stop_gradient((valve, mu))
+    tabulate = _checked_table if known(*jax.tree.leaves((valve, mu))) else traced_table
+    guess = jnp.min(held_at(valve))
+    rough = _with_table(valve, mu, guess, tabulate(valve, mu, guess, 7)[0])
     _, matrix, torque = at_rest(rough, rough.easy_axes)
     found = jnp.maximum(_upper_half(matrix)[0].imag, 1e-3)
     return jnp.where(torque < 1e-10, found, guess)
-
-
-def _check_valve(valve: SpinValve) -> None:
-    count = len(valve.lattice.layers)
-    if count != 2:
-        raise ValueError(f"Argument `valve` must have two layers, but has {count}.")
-    for name in ("anisotropy", "easy_axes", "field"):
-        values = per_spin(valve, name)
-        if any(np.ptp(np.asarray(values)[valve.lattice.spin_layers == k], axis=0).any() for k in (0, 1)):
-            raise ValueError(f"Argument `{name}` must be the same on all spins of a layer, but is not.")
-    blocks = bond_matrices(valve)
-    turning = {
-        "rashba": 0 if valve.rashba is None else valve.rashba,
-        "bonds": blocks - jnp.trace(blocks, axis1=1, axis2=2)[:, None, None] / 2 * jnp.eye(2),
-        "spin_bonds": 0 if valve.spin_bonds is None or valve.spin_bonds.ndim == 1 else valve.spin_bonds,
-        "lead_polarization": valve.lead_polarization,
-    }
-    for name, part in turning.items():
-        if np.size(part) and (size := np.max(np.abs(np.asarray(part)))) > 0:
-            raise ValueError(
-                f"Argument `{name}` must not fix a direction in space, for the table depends on the angle between the "
-                f"layers alone, but a part of {size:.3g} does."
-            )
-
-
-def _check_layers(valve: SpinValve, layers: Layers) -> None:
-    share = np.min(np.asarray(layers.length / _sizes(valve)))
-    if not share > RIGID:
-        raise ValueError(
-            f"Argument `valve` must have rigid layers, but the spins of one sum to {share:.3g} of their number."
-        )
-    if not np.max(layers.softest) < 1e-6:
-        raise ValueError(
-            "Argument `valve` must have rigid layers, but parallel spins inside one turn away from each other: a turn "
-            f"has the stiffness {-np.max(layers.softest):.3g}."
-        )
-    if not np.max(layers.residual) < 1e-9 or not np.all(layers.sound):
-        raise RuntimeError(
-            "The spins inside the layers did not come to rest at all angles: "
-            f"max |S x B| = {np.max(layers.residual):.1e}."
-        )

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from svjax.dynamics.torques import torque_limit
-from svjax.electrons.response import Basis, eigenbasis, electrons_in, static_susceptibility, susceptibility
+from svjax.electrons.response import Basis, eigenbasis, electrons_in, spin_response, static_susceptibility
 from svjax.engine.arrays import PerLead, Scalar, Spins
 from svjax.model.equations import local_spin_density
 from svjax.model.extended import extended
@@ -81,30 +81,37 @@ def layers_at(valve: SpinValve, mu: PerLead, cosine: Scalar, rate: Scalar, start
     own = extended(valve, mu)
     m, axes = frames(cosine)
     frame = jnp.concatenate([axes, m[:, None]], 1)[valve.lattice.spin_layers]
-    relaxed = _relax(own, mu, jnp.einsum("jx,jxb->jb", start, frame), axes)
+    relaxed = relaxed_layers(own, mu, jnp.einsum("jx,jxb->jb", start, frame), axes)
     spins, basis = relaxed.spins, relaxed.basis
-    uniform = _uniform(valve, spins, axes)
-    length = jnp.linalg.norm(_sums(valve, spins), axis=-1)
+    uniform = uniform_turns(valve, spins, axes)
+    length = jnp.linalg.norm(layer_sums(valve, spins), axis=-1)
     lengths = jnp.repeat(length, 2)
     right = _canting(relaxed.stiffness, uniform, lengths)
     left = _canting(relaxed.stiffness.T, uniform, lengths)
-    friction = _delay(own, relaxed, mu, rate) @ right + jnp.repeat(per_spin(valve, "damping"), 2)[:, None] * right
-    inertia = (left.T @ (friction - _rotated(right))).reshape(2, 2, 2, 2)
+    friction = _delay(own, relaxed, mu, rate, right) + jnp.repeat(per_spin(valve, "damping"), 2)[:, None] * right
+    inertia = (left.T @ (friction - rotated(right))).reshape(2, 2, 2, 2)
     field = -jnp.einsum("lb,lxb->lx", relaxed.holding, axes)
-    inside = jnp.eye(len(uniform), dtype=uniform.dtype) - uniform @ jnp.linalg.pinv(uniform)
-    softest = jnp.linalg.eigvalsh(inside @ (relaxed.stiffness + relaxed.stiffness.T) @ inside / 2)[-1]
     sound = basis.sound & basis.unique
-    layers = Layers(field, inertia, length, relaxed.residual, softest, sound)
+    layers = Layers(field, inertia, length, relaxed.residual, softest(relaxed, uniform), sound)
     return layers, jnp.einsum("jb,jxb->jx", spins, frame)
 
 
-def _delay(valve: SpinValve, relaxed: Relaxed, mu: PerLead, rate: Scalar) -> Float[Array, "angles angles"]:
-    """G of `layers_at`; J e_1 = e_2, J e_2 = -e_1."""
+def softest(relaxed: Relaxed, uniform: Float[Array, "angles 4"]) -> Scalar:
+    """The largest eigenvalue of the stiffness against turns inside the layers."""
+    inside = jnp.eye(len(uniform), dtype=uniform.dtype) - uniform @ jnp.linalg.pinv(uniform)
+    return jnp.linalg.eigvalsh(inside @ (relaxed.stiffness + relaxed.stiffness.T) @ inside / 2)[-1]
+
+
+def _delay(
+    valve: SpinValve, relaxed: Relaxed, mu: PerLead, rate: Scalar, turns: Float[Array, "angles 4"]
+) -> Float[Array, "angles 4"]:
+    """G of `layers_at` times ``turns``; J e_1 = e_2, J e_2 = -e_1."""
     local = tangents(relaxed.spins)
-    response = susceptibility(relaxed.basis, valve, relaxed.rho, mu, 1j * rate[None])[0] - relaxed.response
-    change = jnp.einsum("jxb,j,jbka,kya->jxky", local, coupling(valve), response, local)
-    turned = jnp.stack([change[..., 1], -change[..., 0]], -1)
-    return (change.imag + turned.real).reshape(relaxed.stiffness.shape) / rate
+    vectors = lambda turns: jnp.einsum("jxb,jxc->cjb", local, turns.reshape(*local.shape[:2], 4))
+    ahead, still = vectors(rotated(turns)), relaxed.response
+    own = lambda turn: spin_response(relaxed.basis, valve, relaxed.rho, mu, 1j * rate, turn).imag
+    late = jax.vmap(own)(vectors(turns) + 1j * ahead) - jnp.einsum("jbka,cka->cjb", still, ahead)
+    return jnp.einsum("jxb,j,cjb->jxc", local, coupling(valve), late).reshape(turns.shape) / rate
 
 
 def parallel(valve: SpinValve) -> Spins:
@@ -118,7 +125,7 @@ def bare(valve: SpinValve) -> SpinValve:
     return eqx.tree_at(fixing, valve, jax.tree.map(jnp.zeros_like, fixing(valve)))
 
 
-def _relax(valve: SpinValve, mu: PerLead, start: Spins, axes: Array) -> Relaxed:
+def relaxed_layers(valve: SpinValve, mu: PerLead, start: Spins, axes: Array) -> Relaxed:
     """Newton's iteration for the spins and the fields that hold the layers across ``axes``."""
     layer, limit = valve.lattice.spin_layers, torque_limit(valve.dtype) / 10
 
@@ -128,7 +135,7 @@ def _relax(valve: SpinValve, mu: PerLead, start: Spins, axes: Array) -> Relaxed:
         field = effective_field(valve, spins, local_spin_density(valve, rho)) + holding[layer]
         response = static_susceptibility(basis, valve, rho, mu)
         force = jnp.einsum("jxb,jb->jx", tangents(spins), field).ravel()
-        aside = jnp.einsum("lb,lxb->lx", _sums(valve, spins), axes).ravel()
+        aside = jnp.einsum("lb,lxb->lx", layer_sums(valve, spins), axes).ravel()
         residual = jnp.maximum(jnp.max(jnp.abs(force)), jnp.max(jnp.abs(aside)))
         stiff = stiffness(valve, spins, field, response)
         return Relaxed(spins, holding, basis, rho, stiff, response, jnp.concatenate([force, aside]), residual)
@@ -138,36 +145,36 @@ def _relax(valve: SpinValve, mu: PerLead, start: Spins, axes: Array) -> Relaxed:
 
     def improve(carry):
         step, now = carry
-        uniform = _uniform(valve, now.spins, axes)
-        move = jnp.linalg.solve(_bordered(now.stiffness, uniform), -now.force)
+        uniform = uniform_turns(valve, now.spins, axes)
+        move = jnp.linalg.solve(bordered(now.stiffness, uniform), -now.force)
         holding = now.holding + jnp.einsum("lx,lxb->lb", move[-4:].reshape(2, 2), axes)
         return step + 1, at(turn(now.spins, move[:-4]), holding)
 
     return jax.lax.while_loop(unfinished, improve, (0, at(start, jnp.zeros((2, 3), start.dtype))))[1]
 
 
-def _sums(valve: SpinValve, spins: Spins) -> Float[Array, "2 3"]:
+def layer_sums(valve: SpinValve, spins: Spins) -> Float[Array, "2 3"]:
     member = np.arange(2)[:, None] == valve.lattice.spin_layers
     return jnp.asarray(member, spins.dtype) @ spins
 
 
-def _uniform(valve: SpinValve, spins: Spins, axes: Array) -> Float[Array, "angles 4"]:
+def uniform_turns(valve: SpinValve, spins: Spins, axes: Array) -> Float[Array, "angles 4"]:
     """U: tangent components of a field along each of the ``axes`` (2, 2, 3) of its layer."""
     member = jax.nn.one_hot(valve.lattice.spin_layers, 2, dtype=spins.dtype)
     return jnp.einsum("jxb,jl,lyb->jxly", tangents(spins), member, axes).reshape(2 * len(spins), 4)
 
 
-def _bordered(stiff: Array, uniform: Array) -> Array:
+def bordered(stiff: Array, uniform: Array) -> Array:
     return jnp.block([[stiff, uniform], [uniform.T, jnp.zeros((4, 4), stiff.dtype)]])
 
 
 def _canting(stiff: Array, uniform: Array, lengths: Array) -> Float[Array, "angles 4"]:
     """C, how the spins turn with their layers."""
     aim = jnp.concatenate([jnp.zeros_like(uniform), jnp.diag(lengths)])
-    return jnp.linalg.solve(_bordered(stiff, uniform), aim)[:-4]
+    return jnp.linalg.solve(bordered(stiff, uniform), aim)[:-4]
 
 
-def _rotated(turns: Array) -> Array:
+def rotated(turns: Array) -> Array:
     """J, S x of the turns (2N_S, 4)."""
     pairs = turns.reshape(-1, 2, turns.shape[1])
     return jnp.stack([-pairs[:, 1], pairs[:, 0]], 1).reshape(turns.shape)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import equinox as eqx
 import jax
@@ -12,6 +14,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from svjax.engine.arrays import Numbers, Vector, real_array, real_number, whole_number
+from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.macrospin.effective_llg import EffectiveLLG, effective_llg
 from svjax.macrospin.model import TwoVectors, direction
 from svjax.model.levels import BiasLike
@@ -31,14 +34,15 @@ def phase_diagram(
     axis: Numbers = (0.0, 0.0, 1.0),
     start: Numbers | None = None,
     duration: float = 3000.0,
-    angles: int = 33,
+    angles: int = 17,
     rtol: float = 1e-5,
     progress: Callable[[str], object] | None = None,
 ) -> xr.Dataset:
     """The end of a run and the time of switching for every voltage and field, by `effective_llg`.
 
-    One table is made for each voltage; the runs at all voltages and fields are then one batched call. A layer has
-    switched at the first of 400 times at which its component along its start is negative.
+    One table is made for each voltage, as many at a time as there are processors, all for a precession as fast as the
+    slow mode at the first; the runs at all voltages and fields are then one batched call. A layer has switched at the
+    first of 400 times at which its component along its start is negative.
 
     **Arguments:**
 
@@ -61,10 +65,13 @@ def phase_diagram(
     if not real_number(duration, "duration") > 0:
         raise ValueError(f"Argument `duration` must be positive, but is {duration}.")
     count, models = whole_number(angles, "angles", 4), []
-    for number, voltage in enumerate(np.asarray(grid["voltages"]), 1):
-        models.append(effective_llg(valve, bias(voltage), angles=count))
-        if progress is not None:
-            progress(f"Table {number} of {len(grid['voltages'])}: error {float(models[-1].table.error):.1e}")
+    levels = [bias(voltage) for voltage in np.asarray(grid["voltages"])]
+    rate = effective_llg(valve, levels[0], angles=4).rate
+    with lapack_on_one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for model in pool.map(lambda mu: effective_llg(valve, mu, angles=count, at=rate), levels):
+            models.append(model)
+            if progress is not None:
+                progress(f"Table {len(models)} of {len(levels)}: error {float(model.table.error):.1e}")
     first = models[0].easy_axes if start is None else real_array(start, "start")
     if first.shape != (2, 3):
         raise ValueError(f"Argument `start` must be of shape (2, 3), but is of shape {first.shape}.")
@@ -91,7 +98,14 @@ def _runs(
     models: EffectiveLLG, fields: Float[Array, "fields 3"], start: TwoVectors, times: Array, rtol: float
 ) -> tuple[Float[Array, "voltages fields 2 3"], Float[Array, "voltages fields 2"]]:
     def one(model: EffectiveLLG, field: Vector) -> tuple[TwoVectors, Float[Array, "2"]]:
-        m = eqx.tree_at(lambda x: x.field, model, model.field + field).solve(start, times, rtol=rtol, atol=rtol)
+        whole = eqx.tree_at(lambda x: x.field, model, model.field + field)
+
+        def advance(m: TwoVectors, ends: Array) -> tuple[TwoVectors, TwoVectors]:  # keeps no buffer of all times
+            m = whole.solve(m, ends, rtol=rtol, atol=rtol)[-1]
+            return m, m
+
+        _, m = jax.lax.scan(advance, start, jnp.stack([times[:-1], times[1:]], 1))
+        m = jnp.concatenate([start[None], m])
         against = jnp.sum(m * start, -1) < 0
         when = jnp.where(jnp.any(against, 0), times[jnp.argmax(against, 0)], jnp.nan)
         return m[-1], when
