@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from sweeping import make
 import svjax as sv
 from svjax.cli.main import _parse, main
 from svjax.cli.options import RunOptions
+from svjax.cli.words import toml_arguments
 from svjax.simulations.loop import Progress
 from svjax.sweeps.sweep import SweepProgress
 
@@ -319,3 +321,71 @@ def test_a_run_saves_what_was_asked_for(folder):
     dataset = sv.open_run("run")
     assert json.loads(dataset.attrs["observables"]) == ["energy", "spins"] and "magnetization" not in dataset
     assert dataset["spins"].dims == ("time", "spin", "component")
+
+
+NEW = '    tilt: Scalar = quantity("tau", "hopping", "A new one", default=0.25)\n'
+KNOWN = """
+import jax
+jax.config.update("jax_enable_x64", True)
+import svjax as sv
+from svjax.cli.describe import Show, valve_lines
+from svjax.cli.main import _parse
+from svjax.fitting.coordinates import parameters
+from svjax.storage.records import valve_to_record
+from svjax.sweeps.parameter_grid import make_grid
+
+assert float(_parse(["run", "--tilt", "0.5"]).valve().tilt) == 0.5
+valve = _parse(["run", "--poles", "4"]).valve()
+assert ("tilt", "0.25 gamma") in valve_lines(valve_to_record(valve), Show(None))
+assert _parse(["sweep", "--tilt", "0:1:3"]).grid() == {"tilt": [0.0, 0.5, 1.0]}
+assert make_grid(valve, sv.symmetric(0.0), {"tilt": [0.0, 1.0]}, False).names == ("tilt",)
+parameters(valve, sv.symmetric(0.0), ["tilt"])
+_parse(["run", "--help"])
+"""
+
+
+def test_a_new_line_of_the_table_is_an_option_a_line_of_info_an_axis_and_a_fit(tmp_path):
+    shutil.copytree(Path(sv.__file__).parent, tmp_path / "svjax")
+    table = tmp_path / "svjax/model/leaves.py"
+    text = table.read_text()
+    table.write_text(text.replace("    hopping: Scalar", NEW + "    hopping: Scalar", 1))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", KNOWN]
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path, text=True, timeout=100)
+    assert done.returncode == 0 and "A new one, tau" in done.stdout, done.stderr[-800:]
+
+
+GRAPH = """
+sites = 3
+[[bonds]]
+sites = [0, 1]
+[[bonds]]
+sites = [1, 2]
+[[layers]]
+sites = [1]
+[[leads]]
+sites = [0]
+[[leads]]
+sites = [2]
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "steady", "sweep"])
+def test_a_lattice_file_stands_in_place_of_the_strip(folder, capsys, command):
+    (folder / "graph.toml").write_text(GRAPH)
+    words = ["--lattice", "graph.toml", "--j-sd", "0.7", "--field", "0.1", "0", "0.2", "--poles", "6", "--temperature"]
+    options = _parse([command, *words, "0.1", "0.2"])
+    poles = sv.pade_poles(6) if command == "run" else sv.optimized_poles(6)
+    expected = sv.load_lattice("graph.toml", j_sd=0.7, field=(0.1, 0, 0.2), temperature=(0.1, 0.2), poles=poles)
+    assert options.valve() == expected
+    assert main([command, *words, "0.1", "--length", "5", "--voltage", "1" if command == "run" else "0,1"]) == 2
+    assert "Option --length has no effect with --lattice." in capsys.readouterr().err
+
+
+def test_a_lattice_of_a_toml_file_keeps_its_levels(folder):
+    levels = GRAPH.replace("sites = 3", "".join(f"[[sites]]\nlevel = {e}\n" for e in (0.1, 0.2, -0.3)))
+    (folder / "graph.toml").write_text(levels)
+    (folder / "own.toml").write_text('lattice = "graph.toml"\npoles = 8\ntemperature = [0.1, 0.2]\nj-sd = 1.0\n')
+    valve = _parse(["run", *toml_arguments(Path("own.toml"), RunOptions, "svjax run")]).valve()
+    assert valve.mu_bar.tolist() == [0.1, 0.2, -0.3] and valve.anisotropy.tolist() == [0.0]
+    assert valve.temperature.tolist() == [0.1, 0.2] and float(valve.j_sd) == 1.0

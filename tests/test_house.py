@@ -28,7 +28,7 @@ ROOMS = {
     " sweep resume",
     "plot": "style maps figures diagrams",
     "": "plot",
-    "cli": "describe describe_sweep words options sweep_options other_options bars commands main __main__",
+    "cli": "describe describe_sweep words parameters options sweep_options other_options bars commands main __main__",
 }
 ORDER = [f"{room}.{name}".strip(".") for room, names in ROOMS.items() for name in names.split()]
 FOLDER = Path(__file__).parent.parent / "svjax"

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from svjax.engine.quantities import Quantity
 from svjax.model.units import Units
+from svjax.model.valve import QUANTITIES
 from svjax.simulations.runs import load_convergence
 
 
@@ -88,6 +90,14 @@ class Show:
     def current(self, value: Any) -> str:
         return self._both(value, "gamma/hbar", self.units and self.units.current_to_microampere, "uA")
 
+    def quantity(self, kind: Quantity, value: Any) -> str:
+        """A parameter of the table."""
+        if kind.unit == "hopping/k_B":
+            return self.temperature(value)
+        if kind.unit == "hopping":
+            return self.field(value) if kind.symbol == "B" else self.energy(value)
+        return numbers(value) + ("" if kind.unit == "1" else f" {kind.unit}")
+
     def _both(self, value: Any, unit: str, convert: Any, other: str) -> str:
         plain = f"{numbers(value)} {unit}"
         return plain if convert is None else f"{plain} [{numbers(convert(np.asarray(value, float)))} {other}]"
@@ -107,10 +117,15 @@ def valve_lines(valve: dict[str, Any], show: Show) -> list[tuple[str, str]]:
     sizes = " + ".join(str(len(layer)) for layer in lattice["layers"]) or "no"
     shape = f"{lattice['n_sites']} sites, {sizes} spins, {len(lattice['contacts'])} leads"
     lines = [("valve", f"{shape}, {len(valve['poles']['xi'])} poles")]
-    lines += [(name, show.energy(value[name])) for name in ("hopping", "mu_bar", "j_sd", "j_ex", "anisotropy")]
-    lines += [("easy_axes", numbers(value["easy_axes"])), ("field", show.field(value["field"]))]
-    lines += [("lead_coupling", show.energy(value["lead_coupling"]))]
-    return [*lines, ("temperature", show.temperature(value["temperature"]))]
+    known = {name: value[name] for name in QUANTITIES if name in value and np.any(_numeric(value[name]))}
+    return [*lines, *((name, show.quantity(QUANTITIES[name], _numeric(part))) for name, part in known.items())]
+
+
+def _numeric(value: Any) -> np.ndarray:
+    """A recorded parameter, complex amplitudes as their absolute values."""
+    return (
+        np.abs(np.asarray(value["re"]) + 1j * np.asarray(value["im"])) if isinstance(value, dict) else np.array(value)
+    )
 
 
 def _row_lines(row: xr.Dataset, label: str, show: Show) -> list[tuple[str, str]]:

@@ -1,12 +1,14 @@
 """What `svjax run` can be told: one dataclass whose fields are the options and the keys of a TOML file."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from svjax.cli.parameters import OPTIONS, Vector, rank, with_parameters
 from svjax.cli.words import Count, free_name, numbers
 
 if TYPE_CHECKING:
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from svjax.reservoirs.bias import VoltageDrop
     from svjax.reservoirs.poles import Poles
 
-Vector = tuple[float, float, float]
+
+STRIP = ("length", "width", "pinned", "free", "buffer")
+"""The options that only a strip has."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,9 @@ class ShapeOptions:
     config: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TOML]")] = None
     """A TOML file with any of the options below."""
 
+    lattice: Path | None = None
+    """A lattice file with a geometry of one's own, in place of the strip (see `load_lattice`); its levels stay unless
+    mu_bar is given, and anisotropies and axes not given are zero and z unless it has two layers."""
     length: int = 12
     """Columns of the strip, from lead to lead [sites]."""
     width: int = 4
@@ -43,25 +50,8 @@ class ShapeOptions:
 
 
 @dataclass(frozen=True)
-class ValveOptions(ShapeOptions):
-    """The valve on the strip."""
-
-    j_sd: float = 2.0
-    """Coupling of electrons and spins, J_sd [gamma]."""
-    j_ex: float = -1.0
-    """Exchange of neighbouring spins of a layer, J_ex; negative is ferromagnetic [gamma]."""
-    anisotropy: tuple[float, ...] = (0.4, 0.02)
-    """K of the pinned and the free layer [gamma]."""
-    field: Vector = (0.0, 0.0, 0.0)
-    """Magnetic field B on a spin of unit length, x y z [gamma]."""
-    mu_bar: float = 0.0
-    """Shift of all levels of the valve, mu_bar [gamma]."""
-    hopping: float = 1.0
-    """Hopping between neighbouring sites [gamma]."""
-    lead_coupling: tuple[float, ...] = (1.0,)
-    """Gamma of the leads: one number, or one per lead [gamma]."""
-    temperature: tuple[float, ...] = (0.025,)
-    """T of the leads: one number, or one per lead [gamma/k_B]."""
+class ValveOptions(with_parameters("Parameters", ShapeOptions, words=False)):
+    """The valve on the strip or on a lattice of one's own."""
 
     def valve(self) -> "SpinValve":
         """The valve of these options."""
@@ -71,22 +61,49 @@ class ValveOptions(ShapeOptions):
         from svjax.electrons import reach
         from svjax.lattices import geometries
         from svjax.model import valve
+        from svjax.storage import lattice_file
 
-        shape = self.length, self.width, self.pinned, self.free
-        geometries.square(*shape, buffer=self.buffer)
-        physics = {name: getattr(self, name) for name in ("j_sd", "j_ex", "field", "mu_bar", "hopping")}
-        layers = (self.pinned > 0) + (self.free > 0)
-        for name, count in {"anisotropy": layers, "easy_axes": layers, "lead_coupling": 2, "temperature": 2}.items():
-            value = getattr(self, name)
-            if len(value) not in (1, count):
-                raise ValueError(f"Argument `{name}` must be one value or {count} of them, but has {len(value)}.")
-            physics[name] = value[0] if len(value) == 1 else value
-        built = valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=self._expansion())
+        if self.lattice is None:
+            shape = self.length, self.width, self.pinned, self.free
+            geometries.square(*shape, buffer=self.buffer)
+            layers = (self.pinned > 0) + (self.free > 0)
+            physics = self._physics({"layers": layers, "leads": 2})
+            built = valve.SpinValve.square(*shape, buffer=self.buffer, **physics, poles=self._expansion())
+        else:
+            for name in STRIP:
+                if getattr(self, name) != self._default(name):
+                    raise ValueError(f"Option --{name} has no effect with --lattice.")
+            bare = lattice_file.load_lattice(self.lattice)
+            physics = self._physics(bare.lattice.sizes)
+            if not self.mu_bar:
+                del physics["mu_bar"]
+            built = lattice_file.load_lattice(self.lattice, **physics, poles=self._expansion())
         if self.poles == "auto" and self.drops():
             levels = [jnp.zeros(2), *(drop(jnp.zeros(())) for drop in self.drops())]
             chosen = reach.poles_reaching((built, mu) for mu in levels)
             built = eqx.tree_at(lambda v: v.poles, built, chosen)
         return built
+
+    def _physics(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """The parameters, one value or one for each of what there is; those of the paper's two layers only for two."""
+        counts = {name: sizes[str(kind.shapes[0][0])] for name, kind in OPTIONS.items() if rank(kind)[0]}
+        physics = {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+        for name, count in (counts | {"easy_axes": sizes["layers"]}).items():
+            value = getattr(self, name)
+            if self.lattice is not None and len(value) > count and value == self._default(name):
+                physics.pop(name, None)
+                continue
+            if len(value) not in (1, count):
+                raise ValueError(f"Argument `{name}` must be one value or {count} of them, but has {len(value)}.")
+            physics[name] = value[0] if len(value) == 1 else value
+        return physics
+
+    def _default(self, name: str) -> Any:
+        return next(option.default for option in fields(self) if option.name == name)
+
+    def label(self) -> str:
+        """The geometry in a name of a folder."""
+        return f"{self.length}x{self.width}" if self.lattice is None else self.lattice.stem
 
     def drops(self) -> "list[VoltageDrop]":
         """The voltage drops between which those of these options lie."""
@@ -150,9 +167,7 @@ class RunOptions(ValveOptions):
 
     def folder(self) -> Path:
         """Where the run goes: `out`, or a name made of the main parameters that is still free."""
-        return self.out or free_name(
-            f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-V{self.voltage:g}", self.overwrite
-        )
+        return self.out or free_name(f"{self.label()}-jsd{self.j_sd:g}-{self.drop}-V{self.voltage:g}", self.overwrite)
 
 
 @dataclass(frozen=True)
@@ -188,4 +203,4 @@ class SteadyOptions(ValveOptions):
 
     def folder(self) -> Path:
         """Where the curve goes: `out`, or a name made of the main parameters that is still free."""
-        return self.out or free_name(f"{self.length}x{self.width}-jsd{self.j_sd:g}-{self.drop}-steady", self.overwrite)
+        return self.out or free_name(f"{self.label()}-jsd{self.j_sd:g}-{self.drop}-steady", self.overwrite)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from svjax.cli.options import Count, ShapeOptions, ValveOptions
+from svjax.cli.parameters import OPTIONS, rank, texts, with_parameters
 from svjax.cli.words import free_name, numbers
 
 if TYPE_CHECKING:
@@ -12,15 +13,13 @@ if TYPE_CHECKING:
     from svjax.reservoirs.bias import VoltageDrop
     from svjax.sweeps.tasks import Task
 
-SCALARS = ("j_sd", "j_ex", "mu_bar", "hopping", "voltage")
-LISTS = ("anisotropy", "field", "lead_coupling", "temperature")
 OF_RUNS = ("start", "relax", "duration", "dt", "method", "save_every", "observe", "last_state")
 WITHOUT_EFFECT = {"run": ("modes", "allow_unstable"), "steady": (*OF_RUNS, "modes"), "modes": OF_RUNS}
 """Options that a task does not look at."""
 
 
 @dataclass(frozen=True)
-class SweepOptions(ShapeOptions):
+class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
     """Run many valves: every number may be a range.
 
     Ranges are first:last:count (--voltage 0:8:65) or lists (--j-sd 2,3); all their combinations are computed, in
@@ -33,22 +32,6 @@ class SweepOptions(ShapeOptions):
     pole_kind: Literal["pade", "matsubara", "optimized"] = "optimized"
     """Kind of the poles."""
 
-    j_sd: str = "2"
-    """Coupling of electrons and spins, J_sd [gamma]."""
-    j_ex: str = "-1"
-    """Exchange of neighbouring spins of a layer, J_ex; negative is ferromagnetic [gamma]."""
-    anisotropy: tuple[str, ...] = ("0.4", "0.02")
-    """K of the pinned and the free layer [gamma]."""
-    field: tuple[str, str, str] = ("0", "0", "0")
-    """Magnetic field B on a spin of unit length, x y z [gamma]."""
-    mu_bar: str = "0"
-    """Shift of all levels of the valve, mu_bar [gamma]."""
-    hopping: str = "1"
-    """Hopping between neighbouring sites [gamma]."""
-    lead_coupling: tuple[str, ...] = ("1",)
-    """Gamma of the leads: one number, or one per lead [gamma]."""
-    temperature: tuple[str, ...] = ("0.025",)
-    """T of the leads: one number, or one per lead [gamma/k_B]."""
     voltage: str = "1"
     """Voltage, from the quench on, V [gamma/e]."""
     drop: Literal["symmetric", "asymmetric"] = "symmetric"
@@ -101,8 +84,7 @@ class SweepOptions(ShapeOptions):
         from svjax.sweeps import parameter_grid, sweep_plan
 
         given = {option.name: getattr(self, option.name) for option in fields(ShapeOptions)}
-        given |= {name: numbers(name, getattr(self, name))[0] for name in SCALARS if name != "voltage"}
-        given |= {name: tuple(numbers(name, text)[0] for text in getattr(self, name)) for name in LISTS}
+        given |= {name: _first(name, getattr(self, name)) for name in OPTIONS}
         built = ValveOptions(**given).valve()
         if self.poles == "auto":
             grid = parameter_grid.make_grid(built, self.bias(), self.grid(), self.zipped)
@@ -121,18 +103,18 @@ class SweepOptions(ShapeOptions):
 
     def grid(self) -> dict[str, list[float]]:
         """The options that are ranges: parameters and their values."""
-        texts = {name: getattr(self, name) for name in SCALARS[:-1]}
-        for name in LISTS:
-            words = getattr(self, name)
-            texts |= {name if len(words) == 1 else f"{name}[{k}]": text for k, text in enumerate(words)}
-            if len(words) == 1 and words[0].count(",") == 1:
-                first, second = words[0].split(",")
+        words = {}
+        for name in OPTIONS:
+            words |= (mine := texts(name, getattr(self, name)))
+            several, vector = rank(OPTIONS[name])
+            if several and not vector and len(mine) == 1 and mine[name].count(",") == 1:
+                first, second = mine[name].split(",")
                 raise ValueError(
                     f"Argument `{name}` must be `{first} {second}` for a value each or `{first}:{second}:2` for two "
-                    f"points of a sweep, but is {words[0]!r}, which could be either."
+                    f"points of a sweep, but is {mine[name]!r}, which could be either."
                 )
-        texts["voltage"] = self.voltage
-        found = {name: values for name, text in texts.items() if len(values := numbers(name, text)) > 1}
+        words["voltage"] = self.voltage
+        found = {name: values for name, text in words.items() if len(values := numbers(name, text)) > 1}
         if not found:
             raise ValueError("At least one number must be a range, such as --voltage 0:8:65, but none is.")
         return found
@@ -165,4 +147,12 @@ class SweepOptions(ShapeOptions):
     def folder(self) -> Path:
         """Where the sweep goes: `out`, or a name made of what is swept that is still free."""
         axes = "-".join(self.grid())
-        return self.out or free_name(f"{self.length}x{self.width}-{self.task}-{axes}", self.overwrite)
+        label = f"{self.length}x{self.width}" if self.lattice is None else self.lattice.stem
+        return self.out or free_name(f"{label}-{self.task}-{axes}", self.overwrite)
+
+
+def _first(name: str, value: Any) -> Any:
+    """The first number of every range of an option."""
+    if isinstance(value, tuple):
+        return tuple(_first(name, part) for part in value)
+    return value if value is None else numbers(name, value)[0]

@@ -2,9 +2,8 @@
 
 import difflib
 import tomllib
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
@@ -13,6 +12,9 @@ from svjax.storage.plain import tidy_path
 Count = int | Literal["auto"]
 ONE_VALUE = (int, float, Path, Count, float | None, Path | None)
 """Types of options that a list of a TOML file does not fit."""
+
+RANGES = (str, str | None)
+"""Types of options for which a list of a TOML file is a list of values."""
 
 MOST_VALUES = 10**6
 """Of one range: a sweep has its time and disk checked once it is known, a list of numbers before it is made."""
@@ -61,7 +63,7 @@ def toml_arguments(path: Path, options: type, command: str) -> list[str]:
         found = tomllib.loads(tidy_path(path).read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"Argument `config` must be a TOML file, but {path} is not one ({error}).") from None
-    types = {option.name: option.type for option in fields(options) if option.name != "config"}
+    types = {name: kind for name, kind in get_type_hints(options).items() if name != "config"}
     known = list(types)
     arguments = []
     names = [key.replace("-", "_") for key in found]
@@ -83,7 +85,7 @@ def toml_arguments(path: Path, options: type, command: str) -> list[str]:
             raise ValueError(f"Key `{key}` of {path} must be one value, but is the list {value}.")
         else:
             words = _words(key, value)
-            arguments += [option, ",".join(words)] if types[name] is str and words else [option, *words]
+            arguments += [option, ",".join(words)] if types[name] in RANGES and words else [option, *words]
     return arguments
 
 
