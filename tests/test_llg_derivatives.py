@@ -76,6 +76,7 @@ def test_derivatives_of_the_critical_voltage():
     check(critical)
 
 
+@pytest.mark.slow
 def test_a_mode_starts_to_grow_at_the_critical_voltage():
     found = float(critical({})[0])
     growth = [

@@ -66,7 +66,7 @@ def slonczewski_form(llg: EffectiveLLG) -> SlonczewskiForm:
         0.0, llg.n_s, llg.anisotropy, llg.easy_axes, llg.field[0], damping, middle / share, field, None
     )
     numbers = [middle / share, asymmetry, field, damping, like_error, field_error, damping_error]
-    return SlonczewskiForm(*(real_array(x) for x in numbers), model)
+    return SlonczewskiForm(*(real_array(x) for x in numbers), model=model)
 
 
 def _angular(cosine: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
