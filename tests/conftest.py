@@ -9,6 +9,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
+# Eigenvalues of small matrices: the threads of LAPACK wait for each other longest where every core has a worker.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import equinox as eqx
 import jax
 import jaxlib
