@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svjax.cli.bars import Bar, clock
-from svjax.cli.options import RunOptions, SteadyOptions
+from svjax.cli.options import RunOptions, SteadyOptions, noise_key
 from svjax.cli.other_options import InfoOptions, ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
 
@@ -37,6 +37,7 @@ def run(options: RunOptions) -> int:
         method=options.method,
         equilibrium=None if earlier is None else runs.load_equilibrium(earlier),
         observe=options.observe or None,
+        key=noise_key(options.seed, bool(valve.spin_temperature > 0) and bool((valve.damping > 0).any())),
     )
     row = observed.first_row(to_do.observe, to_do.valve, to_do.initial)
     needed = size.size_of_run(to_do.relax_steps + to_do.steps, to_do.save_every, row, to_do.initial)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from svjax.cli.options import Count, ShapeOptions, ValveOptions
+from svjax.cli.options import Count, ShapeOptions, ValveOptions, noise_key
 from svjax.cli.parameters import OPTIONS, rank, texts, with_parameters
 from svjax.cli.words import free_name, numbers
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from svjax.reservoirs.bias import VoltageDrop
     from svjax.sweeps.tasks import Task
 
-OF_RUNS = ("start", "relax", "duration", "dt", "method", "save_every", "observe", "last_state")
+OF_RUNS = ("start", "relax", "duration", "dt", "method", "save_every", "observe", "last_state", "seed")
 WITHOUT_EFFECT = {"run": ("modes", "allow_unstable"), "steady": (*OF_RUNS, "modes"), "modes": OF_RUNS}
 """Options that a task does not look at."""
 
@@ -55,6 +55,8 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
     """Steps between saves [steps]."""
     observe: tuple[str, ...] = ()
     """What to save of runs, such as magnetization spins energy; magnetisations and currents if not given."""
+    seed: int | None = None
+    """Of the noise that spins with a damping have at a spin temperature; each point has its own [number]."""
     last_state: bool = False
     """Keep the last state of every run."""
     modes: int = 4
@@ -142,7 +144,14 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
             self.start,
             self.relax,
             self.last_state,
+            key=noise_key(self.seed, self._is_warm()),
         )
+
+    def _is_warm(self) -> bool:
+        """Whether spins of some point have thermal noise."""
+        words = {**texts("spin_temperature", self.spin_temperature), **texts("damping", self.damping)}
+        largest = {name.split("[")[0]: max(numbers(name, text)) for name, text in words.items()}
+        return min(largest.values()) > 0
 
     def folder(self) -> Path:
         """Where the sweep goes: `out`, or a name made of what is swept that is still free."""
