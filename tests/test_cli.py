@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import shutil
@@ -28,6 +29,8 @@ anisotropy = [0.4, 0.1]
 field = [0.0, 0.01, 0]
 temperature = 0.1
 poles = 12
+pole-kind = "pade"
+method = "rk38"
 relax = 50
 duration = 50
 dt = 0.05
@@ -72,9 +75,23 @@ def test_run_takes_a_file_and_options_and_options_win(folder, capsys):
 
 def test_without_options_it_is_the_papers_valve(monkeypatch):
     options = RunOptions()
-    assert options.valve() == sv.SpinValve.square(12, 4, 4, 4, j_sd=2.0, poles=sv.pade_poles(30))
+    assert options.valve() == sv.SpinValve.square(12, 4, 4, 4, j_sd=2.0, poles="auto")
     assert (options.relax, options.duration, options.voltage, options.drop) == (1500.0, 1000.0, 1.0, "symmetric")
-    assert options.dt < sv.stability_limit(options.valve(), options.bias())
+    paper = _parse(["run", "--method", "rk38", "--dt", "0.02", "--poles", "30", "--pole-kind", "pade"])
+    assert paper.valve() == sv.SpinValve.square(12, 4, 4, 4, j_sd=2.0, poles=sv.pade_poles(30))
+    assert (paper.method, paper.dt) == ("rk38", 0.02)
+
+
+def test_one_default_for_every_door():
+    """Method, step, poles and saves of the command line are those of the functions."""
+    run, sweep = _parse(["run"]), _parse(["sweep", "--voltage", "0:1:2"])
+    task = sv.RunTask(1000.0)
+    assert sweep.what() == task and (run.method, run.dt, run.save_every) == (task.method, task.dt, task.save_every)
+    poles = {len(_parse([name]).valve().poles.xi) for name in ("run", "steady")}
+    assert poles == {len(sv.SpinValve.square(12, 4, 4, 4, j_sd=2.0, poles="auto").poles.xi)}
+    for function in (sv.evolve, sv.three_stage):
+        own = inspect.signature(function).parameters
+        assert (own["method"].default, own["dt"].default, own["save_every"].default) == ("etd", None, None)
 
 
 def test_every_option_reaches_the_valve():
@@ -249,6 +266,7 @@ j-sd = [1, 2]
 duration = 60
 dt = 0.05
 method = "rk38"
+save-every = 5
 start = "aligned"
 last-state = true
 """

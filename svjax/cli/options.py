@@ -45,10 +45,10 @@ class ShapeOptions:
     """Columns of plain metal between each lead and its layer [sites]."""
     easy_axes: tuple[Vector, ...] = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
     """Easy axes of the pinned and the free layer, x y z each [directions]."""
-    poles: Count = 30
+    poles: Count = "auto"
     """Poles of the Fermi function, N_P [number]; auto chooses optimized ones for temperature, levels and voltage."""
-    pole_kind: Literal["pade", "matsubara", "optimized"] = "pade"
-    """Kind of the poles; 8 optimized ones are as good as 50 of Pade, with --method etd."""
+    pole_kind: Literal["pade", "matsubara", "optimized"] = "optimized"
+    """Kind of the poles; 8 optimized ones are as good as 50 of Pade. The paper's are 30 of pade."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,11 @@ class ValveOptions(with_parameters("Parameters", ShapeOptions, words=False)):
             if not self.mu_bar:
                 del physics["mu_bar"]
             built = lattice_file.load_lattice(self.lattice, **physics, poles=self._expansion())
-        if self.poles == "auto" and self.drops():
-            levels = [jnp.zeros(2), *(drop(jnp.zeros(())) for drop in self.drops())]
-            chosen = reach.poles_reaching((built, mu) for mu in levels)
-            built = eqx.tree_at(lambda v: v.poles, built, chosen)
+        if self.poles == "auto" and len(built.lattice.contacts) == 2:
+            levels = [drop(jnp.zeros(())) for drop in self.drops()]
+            if any(reach.bound_of_pole_error(built, mu) > reach.TOLERANCE for mu in levels):
+                chosen = reach.poles_reaching((built, mu) for mu in levels)
+                built = eqx.tree_at(lambda v: v.poles, built, chosen)
         return built
 
     def _physics(self, sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -154,12 +155,12 @@ class RunOptions(ValveOptions):
     """Time at zero bias before the quench, stage 1 [hbar/gamma]."""
     duration: float = 1000.0
     """Time after the quench, stage 2 [hbar/gamma]."""
-    dt: float = 0.04
-    """Time step [hbar/gamma]."""
-    method: Literal["rk38", "etd"] = "rk38"
+    dt: float | None = None
+    """Time step; as long as the valve and the bias allow if not given [hbar/gamma]."""
+    method: Literal["rk38", "etd"] = "etd"
     """etd: exponential steps, which follow any poles. rk38: the paper's Runge-Kutta method, with steps of 0.02."""
-    save_every: int = 5
-    """Steps between saves [steps]."""
+    save_every: int | None = None
+    """Steps between saves; about every 0.5 hbar/gamma if not given [steps]."""
     observe: tuple[str, ...] = ()
     """What to save, such as magnetization spins energy; magnetisations and currents if not given."""
     seed: int | None = None
@@ -194,10 +195,6 @@ class SteadyOptions(ValveOptions):
     Magnetisations, currents, torques and relaxation times, without any run. Units and TOML file as for `svjax run`.
     """
 
-    poles: Count = 10
-    """Poles of the Fermi function, N_P [number]; auto chooses optimized ones for temperature, levels and voltage."""
-    pole_kind: Literal["pade", "matsubara", "optimized"] = "optimized"
-    """Kind of the poles."""
     voltage: str = "0:8:33"
     """Voltages, first:last:count or a list 0,0.5,1; they are followed in this order [gamma/e]."""
     drop: Literal["symmetric", "asymmetric"] = "symmetric"

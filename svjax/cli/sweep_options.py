@@ -47,12 +47,12 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
     """Time at zero bias before the quench, from aligned spins [hbar/gamma]."""
     duration: float = 1000.0
     """Time of the runs after the quench [hbar/gamma]."""
-    dt: float = 0.1
-    """Time step [hbar/gamma]."""
+    dt: float | None = None
+    """Time step; as long as all valves and biases allow if not given [hbar/gamma]."""
     method: Literal["rk38", "etd"] = "etd"
-    """rk38: the paper's Runge-Kutta method. etd: exponential steps, for optimized poles and a dt of 0.1."""
-    save_every: int = 5
-    """Steps between saves [steps]."""
+    """etd: exponential steps, which follow any poles. rk38: the paper's Runge-Kutta method, with steps of 0.02."""
+    save_every: int | None = None
+    """Steps between saves; about every 0.5 hbar/gamma if not given [steps]."""
     observe: tuple[str, ...] = ()
     """What to save of runs, such as magnetization spins energy; magnetisations and currents if not given."""
     seed: int | None = None
