@@ -321,14 +321,14 @@ def test_bad_sweeps_are_refused_and_leave_nothing_behind(folder, capsys, words, 
 def test_every_option_of_a_sweep_reaches_it():
     words = (
         "--field 0 0:1:3 0 --lead-coupling 0.8:0.9:2 --hopping 0.9 --mu-bar=-1:1:2 --voltage 0.5 --drop asymmetric "
-        "--task modes --modes 2 --allow-unstable --batch 7 --zipped --temperature 0.1 0.2"
+        "--task modes --modes 2 --allow-unstable --batch 7 --zipped --temperature 0.1 0.2 --poles 8"
     )
     options = _parse(["sweep", *words.split()])
     assert options.grid() == {"mu_bar": [-1.0, 1.0], "field[1]": [0.0, 0.5, 1.0], "lead_coupling": [0.8, 0.9]}
     assert options.valve().temperature.tolist() == [0.1, 0.2] and float(options.valve().mu_bar) == -1.0
     assert options.bias().shape == (1.0, 0.0) and float(options.bias().voltage) == 0.5
     assert options.what() == sv.ModesTask(2, allow_unstable=True) and (options.batch, options.zipped) == (7, True)
-    words = "--start aligned --relax 5 --duration 7 --observe spins energy --last-state"
+    words = "--start aligned --relax 5 --duration 7 --dt 0.1 --save-every 5 --observe spins energy --last-state"
     run = _parse(["sweep", *words.split()]).what()
     assert run == sv.RunTask(7.0, 0.1, "etd", 5, ("spins", "energy"), "aligned", 5.0, True)
     assert _parse(["sweep", "--task", "steady"]).what() == sv.SteadyTask()
@@ -393,8 +393,8 @@ def test_a_lattice_file_stands_in_place_of_the_strip(folder, capsys, command):
     (folder / "graph.toml").write_text(GRAPH)
     words = ["--lattice", "graph.toml", "--j-sd", "0.7", "--field", "0.1", "0", "0.2", "--poles", "6", "--temperature"]
     options = _parse([command, *words, "0.1", "0.2"])
-    poles = sv.pade_poles(6) if command == "run" else sv.optimized_poles(6)
-    expected = sv.load_lattice("graph.toml", j_sd=0.7, field=(0.1, 0, 0.2), temperature=(0.1, 0.2), poles=poles)
+    physics = dict(j_sd=0.7, field=(0.1, 0, 0.2), temperature=(0.1, 0.2))
+    expected = sv.load_lattice("graph.toml", **physics, poles=sv.optimized_poles(6))
     assert options.valve() == expected
     assert main([command, *words, "0.1", "--length", "5", "--voltage", "1" if command == "run" else "0,1"]) == 2
     assert "Option --length has no effect with --lattice." in capsys.readouterr().err
@@ -407,3 +407,19 @@ def test_a_lattice_of_a_toml_file_keeps_its_levels(folder):
     valve = _parse(["run", *toml_arguments(Path("own.toml"), RunOptions, "svjax run")]).valve()
     assert valve.mu_bar.tolist() == [0.1, 0.2, -0.3] and valve.anisotropy.tolist() == [0.0]
     assert valve.temperature.tolist() == [0.1, 0.2] and float(valve.j_sd) == 1.0
+
+
+def test_a_seed_belongs_to_spins_with_a_temperature(folder, capsys):
+    warm = ["--spin-temperature", "0.1", "--damping", "0.1"]
+    assert main(["run", "valve.toml", *SHORT, *warm, "--out", "warm"]) == 2
+    assert "`spin_temperature` needs a seed" in capsys.readouterr().err
+    for command in ("run", "sweep"):
+        ranges = ["--voltage", "0,1"] if command == "sweep" else []
+        assert main([command, "valve.toml", *SHORT, *ranges, "--seed", "1", "--out", "cold"]) == 2
+        assert "`seed` has no effect" in capsys.readouterr().err
+    ends = []
+    for seed, out in (("1", "a"), ("1", "b"), ("2", "c")):
+        words = ["--relax", "0", "--duration", "1", *warm, "--seed", seed, "--out", out]
+        assert main(["run", "valve.toml", *words]) == 0
+        ends.append(sv.open_run(out)["magnetization"].values[-1])
+    assert np.array_equal(ends[0], ends[1]) and np.abs(ends[0] - ends[2]).max() > 1e-3
