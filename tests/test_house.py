@@ -1,4 +1,7 @@
-"""The folders are the table of contents of the physics: a module imports only from those before it in this list."""
+"""The folders are the table of contents of the physics: a module imports only from those before it in this list.
+
+`python tests/test_house.py` writes the map of the house, docs/house.md, anew.
+"""
 
 import ast
 import inspect
@@ -32,6 +35,7 @@ ROOMS = {
 }
 ORDER = [f"{room}.{name}".strip(".") for room, names in ROOMS.items() for name in names.split()]
 FOLDER = Path(__file__).parent.parent / "svjax"
+MAP = FOLDER.parent / "docs" / "house.md"
 
 
 def file(name):
@@ -86,3 +90,32 @@ def test_rooms_stay_small(room):
 
 def test_files_stay_small():
     assert {str(path): lines for path in FOLDER.rglob("*.py") if (lines := path.read_text().count("\n")) > 250} == {}
+
+
+HEAD = """# The house
+
+Every module imports only from those above it. A file has at most 250 lines, a room at most 14 files.
+"""
+
+
+def first_words(path):
+    """The first paragraph of what a module says of itself."""
+    return ast.get_docstring(ast.parse(path.read_text())).split("\n\n")[0].replace("\n", " ")
+
+
+def the_map():
+    """The rooms and their modules in the order of imports, each in its own words."""
+    rooms = []
+    for room, names in ROOMS.items():
+        if room:
+            rows = [f"- `{name}`: {first_words(FOLDER / room / f'{name}.py')}" for name in names.split()]
+            rooms.append(f"## {room}\n\n{first_words(FOLDER / room / '__init__.py')}\n\n" + "\n".join(rows) + "\n")
+    return "\n".join([HEAD, *rooms])
+
+
+def test_the_map_is_that_of_the_house():
+    assert MAP.read_text() == the_map(), "python tests/test_house.py writes it anew"
+
+
+if __name__ == "__main__":
+    MAP.write_text(the_map())

@@ -1,1 +1,1 @@
-"""Runs and sweeps: plan, loop, dataset, resume."""
+"""Runs: their plan, loop, dataset and report."""
