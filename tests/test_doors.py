@@ -113,7 +113,7 @@ SHAPE = ["--length", "4", "--width", "1", "--pinned", "1", "--free", "1", "--tem
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("run --poles 12 --relax 1e9", "of memory (1 point, 25,000,025,000 steps each;"),
+        ("run --poles 12 --relax 1e9", "of memory (1 point, 10,000,010,000 steps each;"),
         ("run --poles 12 --relax 0 --duration 4e12 --observe spins", "This needs"),
         ("sweep --voltage 0:1:1000000 --j-sd 1:2:1000000", "1,000,000,000,000 points, 10,000 steps each;"),
         ("sweep --voltage 0:1:1000000000", "`voltage` must have at most 1,000,000 values, but has 1,000,000,000"),

@@ -82,6 +82,7 @@ MADE = {
     "RunTask": lambda: sv.RunTask(10.0, dt=0.02, method="rk38"),
     "RunWriter": lambda: sv.RunWriter("a folder that is not there"),
     "Spectrum": lambda: sv.spectrum(VALVE, sv.aligned_spins(VALVE)),
+    "SlonczewskiForm": lambda: sv.slonczewski_form(llg()),
     "SpinValve": lambda: VALVE,
     "State": state,
     "SteadyCurve": lambda: sv.SteadyCurve([0.0, 1.0], [0.1, 0.2], "charge_current[0]"),
