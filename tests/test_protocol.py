@@ -19,10 +19,6 @@ def same(a, b):
     return all(np.shape(x) == np.shape(y) and np.allclose(x, y, rtol=0, atol=1e-12, equal_nan=True) for x, y in pairs)
 
 
-def same(rows, others):
-    return rows.keys() == others.keys() and all(same(rows[name], others[name]) for name in rows)
-
-
 def at(run, stages):
     return {name: values[np.isin(run.stage, stages)] for name, values in run.observables.items()}
 
