@@ -36,11 +36,9 @@ def known_to_the_compiler(flag):
     return False
 
 
-for flag, value in QUICK_TO_COMPILE.items():  # read when the first program is compiled
-    if "xla_backend_optimization_level=3" in (flags := os.environ.get("XLA_FLAGS", "")):
-        break
-    if flag not in flags and known_to_the_compiler(flag):
-        os.environ["XLA_FLAGS"] = f"{flags} --{flag}={value}"
+if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # read when the first program is compiled
+    chosen = [f"--{flag}={value}" for flag, value in QUICK_TO_COMPILE.items() if known_to_the_compiler(flag)]
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *chosen])
 
 SLOW_LIMIT = 3600
 """Seconds that a slow test may take; those of the others stand in pyproject.toml."""
@@ -79,10 +77,14 @@ def pytest_configure(config):
     config.peaks = {}
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT))
+    if "xla_cpu_use_fusion_emitters=false" in os.environ.get("XLA_FLAGS", ""):
+        left_out = [item for item in items if item.get_closest_marker("bits")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_deselected(items):

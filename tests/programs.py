@@ -29,13 +29,13 @@ class Program:
     def runs(self):
         return self.process.poll() is None
 
-    def end(self):
+    def end(self, limit=LIMIT):
         """Its exit status, once it has come to its end."""
         try:
-            return self.process.wait(LIMIT)
+            return self.process.wait(limit)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"no end after {LIMIT:g} s; it had printed\n{self.text}") from None
+            raise AssertionError(f"no end after {limit:g} s; it had printed\n{self.text}") from None
 
     def kill(self):
         self.process.kill()
