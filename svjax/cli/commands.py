@@ -20,6 +20,7 @@ BAD_INPUT, DIVERGED, NOT_OK, INTERRUPTED = 2, 1, 3, 130
 
 
 def run(options: RunOptions) -> int:
+    """`svjax run`: the three stages, their report and pictures."""
     from svjax.simulations import loop, observed, plan, runs, size
 
     folder = options.folder()
@@ -80,6 +81,7 @@ def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
 
 
 def sweep(options: SweepOptions) -> int:
+    """`svjax sweep`: all points of the ranges."""
     from svjax.sweeps import sweep
 
     folder, values, task = options.folder(), options.grid(), options.what()
@@ -114,6 +116,7 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
 
 
 def resume(options: ResumeOptions) -> int:
+    """`svjax resume`: a run or a sweep taken to its end."""
     from svjax.storage import plain
     from svjax.sweeps import resume, sweep_dataset
 
@@ -123,6 +126,7 @@ def resume(options: ResumeOptions) -> int:
 
 
 def steady(options: SteadyOptions) -> int:
+    """`svjax steady`: steady states and their modes along a voltage."""
     from tqdm import tqdm
 
     from svjax import plot
@@ -153,6 +157,7 @@ def steady(options: SteadyOptions) -> int:
 
 
 def info(options: InfoOptions) -> int:
+    """`svjax info`: what a store holds."""
     from svjax.cli import describe, describe_sweep
     from svjax.model.units import Units
     from svjax.simulations import curve, runs

@@ -11,11 +11,13 @@ def spread(sigma: np.ndarray, ndim: int) -> np.ndarray:
 
 
 def check_finite(name: str, value: np.ndarray) -> None:
+    """Raise a ValueError that names ``name`` where a value is not finite."""
     if not np.all(np.isfinite(value)):
         raise ValueError(f"Argument `{name}` must be finite, but is {value[~np.isfinite(value)][0]} in places.")
 
 
 def check_values(values: np.ndarray, sigma: np.ndarray | None, axis: str, at: np.ndarray) -> None:
+    """Raise a ValueError unless there is a row of finite values for each place ``at``, with errors that fit them."""
     if values.shape[:1] != at.shape:
         raise ValueError(
             f"Argument `values` must have one entry for each `{axis}`, ({len(at)}, ...), but has shape {values.shape}."
@@ -36,5 +38,6 @@ def check_values(values: np.ndarray, sigma: np.ndarray | None, axis: str, at: np
 
 
 def check_shape(values: np.ndarray, predicted) -> None:
+    """Raise a ValueError unless values have the shape of what is predicted."""
     if predicted.shape != values.shape:
         raise ValueError(f"Argument `values` must have shape {predicted.shape}, but has shape {values.shape}.")

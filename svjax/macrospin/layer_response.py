@@ -154,6 +154,7 @@ def relaxed_layers(valve: SpinValve, mu: PerLead, start: Spins, axes: Array) -> 
 
 
 def layer_sums(valve: SpinValve, spins: Spins) -> Float[Array, "2 3"]:
+    """Sum of the spins of each layer."""
     member = np.arange(2)[:, None] == valve.lattice.spin_layers
     return jnp.asarray(member, spins.dtype) @ spins
 
@@ -165,6 +166,7 @@ def uniform_turns(valve: SpinValve, spins: Spins, axes: Array) -> Float[Array, "
 
 
 def bordered(stiff: Array, uniform: Array) -> Array:
+    """The stiffness with the constraints that hold the layers: a bordered matrix."""
     return jnp.block([[stiff, uniform], [uniform.T, jnp.zeros((4, 4), stiff.dtype)]])
 
 

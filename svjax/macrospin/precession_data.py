@@ -9,6 +9,7 @@ from svjax.engine.arrays import known
 
 
 def check_data(t: Array, m_left: Array, m_right: Array, n_s: Array, start: Array | None) -> None:
+    """Raise a ValueError that names the first argument of `fit_macrospin` that cannot be what it should."""
     if t.ndim != 1 or t.size < 4:
         raise ValueError(f"Argument `t` must be of shape (T,) with T >= 4, but is of shape {t.shape}.")
     if n_s.shape not in ((), (2,)):

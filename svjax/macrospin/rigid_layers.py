@@ -27,6 +27,7 @@ def of_layers(valve: SpinValve, values: Array) -> Array:
 
 
 def sizes(valve: SpinValve) -> TwoNumbers:
+    """The number of spins of each layer."""
     return jnp.asarray(np.bincount(valve.lattice.spin_layers, minlength=2), valve.dtype)
 
 
@@ -37,12 +38,14 @@ def held_at(valve: SpinValve) -> TwoNumbers:
 
 
 def check_two_layers(valve: SpinValve) -> None:
+    """Raise a ValueError unless there are two layers."""
     count = len(valve.lattice.layers)
     if count != 2:
         raise ValueError(f"Argument `valve` must have two layers, but has {count}.")
 
 
 def check_valve(valve: SpinValve) -> None:
+    """Raise a ValueError for terms that differ inside a layer or fix a direction in space."""
     check_two_layers(valve)
     for name in ("anisotropy", "easy_axes", "field"):
         values = per_spin(valve, name)
@@ -64,6 +67,7 @@ def check_valve(valve: SpinValve) -> None:
 
 
 def check_layers(valve: SpinValve, layers: Layers) -> None:
+    """Raise for layers that are no macrospins (ValueError) or did not come to rest (RuntimeError)."""
     share = np.min(np.asarray(layers.length / sizes(valve)))
     if not share > RIGID:
         raise ValueError(
