@@ -133,13 +133,14 @@ def test_a_spin_in_a_bath_has_the_langevin_magnetization(x):
     assert length < 1e-10
 
 
-def test_the_noise_is_of_first_weak_order():
+@pytest.mark.parametrize(("method", "steps"), [("rk38", (1.25, 0.625)), ("etd", (0.625, 0.3125))])
+def test_the_noise_is_of_first_weak_order(method, steps):
     """Without a field a spin diffuses on the sphere: <S_z> = e^(-2 alpha T_s t/(1 + alpha^2)) from S_z = 1."""
     valve, t = one_spin(damping=0.5, spin_temperature=1.0), 1.25
     start = start_of(valve, [[0.0, 0.0, 1.0]])
     errors, spread = [], []
-    for dt in (1.25, 0.625):
-        run = lambda key, dt=dt: sv.evolve(valve, start, None, t, dt=dt, key=key).state.spins[0, 2]
+    for dt in steps:
+        run = lambda key, dt=dt: sv.evolve(valve, start, None, t, dt=dt, method=method, key=key).state.spins[0, 2]
         found = np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(3), 200_000)))
         errors.append(found.mean() - np.exp(-t * 1.0 / 1.25))
         spread.append(found.std() / np.sqrt(len(found)))

@@ -33,7 +33,7 @@ def test_fit_of_a_short_run_is_the_three_calls_by_hand():
     valve = chain(spacer=2, layer=2, j_sd=2.0)
     fit = sv.effective_coupling(valve, 60.0, dt=0.1, save_every=4)
     start = sv.stationary(valve, sv.aligned_spins(valve))
-    run = sv.evolve(valve, start, None, 60.0, dt=0.1, save_every=4, method="rk38")
+    run = sv.evolve(valve, start, None, 60.0, dt=0.1, save_every=4)
     left, right = np.moveaxis(np.asarray(run.observables["magnetization"]), 1, 0)
     by_hand = sv.fit_macrospin(run.t, left, right, 2)
     np.testing.assert_allclose(fit.j_eff, by_hand.j_eff, rtol=1e-10)

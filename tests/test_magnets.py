@@ -120,7 +120,7 @@ def test_dzyaloshinskii_moriya_exchange_winds_a_chain():
 
 def test_damping_winds_a_chain_as_far():
     valve = spiral(damping=0.8)
-    run = sv.evolve(valve, sv.stationary(valve, TILTED), None, 250.0, dt=0.25)
+    run = sv.evolve(valve, sv.stationary(valve, TILTED), None, 250.0)
     assert np.allclose(winding(run.state.spins), -np.arctan(DMI / -EXCHANGE), atol=1e-6)
 
 

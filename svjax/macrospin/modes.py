@@ -49,7 +49,8 @@ def at_rest(model: Macrospins, m: TwoVectors, most: int = 30) -> tuple[TwoVector
 
     fixed, m = jax.lax.stop_gradient((model, m))
     unfinished = lambda carry: (carry[0] < most) & (jnp.max(jnp.abs(carry[2][0])) > 1e-14)
-    _, m, (rate, matrix) = jax.lax.while_loop(unfinished, improve, (0, m, linearized(fixed, m)))
+    _, m, (_, matrix) = jax.lax.while_loop(unfinished, improve, (0, m, linearized(fixed, m)))
     m, matrix = jax.lax.stop_gradient((m, matrix))
     m = nearby(m, jnp.linalg.solve(matrix, -linearized(model, m)[0]))
-    return m, linearized(model, m)[1], jax.lax.stop_gradient(jnp.max(jnp.abs(rate)))
+    rate, matrix = linearized(model, m)
+    return m, matrix, jax.lax.stop_gradient(jnp.max(jnp.abs(rate)))  # nan at a state that is not the only one near
