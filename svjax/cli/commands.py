@@ -1,4 +1,4 @@
-"""What `svjax run`, `steady`, `sweep`, `resume` and `info` do. Heavy imports wait until they are needed."""
+"""What `svjax run`, `steady`, `diagram`, `sweep`, `resume` and `info` do. Heavy imports wait until they are needed."""
 
 import shlex
 import sys
@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svjax.cli.bars import Bar, clock
+from svjax.cli.diagram_options import DiagramOptions
 from svjax.cli.options import RunOptions, SteadyOptions, noise_key
 from svjax.cli.other_options import InfoOptions, ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from svjax.simulations.loop import Run
 
 BAD_INPUT, DIVERGED, NOT_OK, INTERRUPTED = 2, 1, 3, 130
@@ -127,11 +130,9 @@ def resume(options: ResumeOptions) -> int:
 
 def steady(options: SteadyOptions) -> int:
     """`svjax steady`: steady states and their modes along a voltage."""
-    from tqdm import tqdm
-
     from svjax import plot
     from svjax.cli import describe
-    from svjax.simulations import curve, runs, size
+    from svjax.simulations import curve, size, tables
     from svjax.storage import folders
 
     started = time.monotonic()
@@ -140,8 +141,7 @@ def steady(options: SteadyOptions) -> int:
     needed.check(folder)
     print(f"svjax: {needed}", file=sys.stderr)
     folders.check_target(folder, options.overwrite, curve.FORMAT)
-    quiet = 0.1 if sys.stderr.isatty() else 30.0
-    with tqdm(total=len(voltages), unit="voltage", mininterval=quiet, file=sys.stderr) as bar:
+    with _counted(len(voltages), "voltage") as bar:
 
         def progress(number: int, voltage: float) -> None:
             bar.set_description_str(f"V = {voltage:g}", refresh=False)
@@ -149,18 +149,45 @@ def steady(options: SteadyOptions) -> int:
 
         found = curve.steady_curve(valve, voltages, options.drop, modes=options.modes, progress=progress)
         bar.update(len(voltages) - bar.n)
-    runs.save_curve(folder, found)
+    tables.save_table(folder, found)
     plot.curve_pictures(folder, found)
     print(describe.describe_curve(found))
     print(f"\nwrote {folder} and in it steady.png, steady.pdf in {clock(time.monotonic() - started)}")
     return 0
 
 
+def diagram(options: DiagramOptions) -> int:
+    """`svjax diagram`: where the layers end and when they switch, over voltage and field."""
+    from svjax import plot
+    from svjax.cli import describe
+    from svjax.simulations import diagram, tables
+    from svjax.storage import folders
+
+    started = time.monotonic()
+    folder, voltages, fields, valve = options.folder(), options.voltages(), options.fields(), options.valve()
+    folders.check_target(folder, options.overwrite, diagram.FORMAT)
+    chosen = {name: getattr(options, name) for name in ("drop", "axis", "start", "duration", "angles")}
+    with _counted(len(voltages), "table") as bar:
+        found = diagram.diagram_dataset(valve, voltages, fields, **chosen, progress=lambda _: bar.update())
+    tables.save_table(folder, found)
+    plot.diagram_pictures(folder, found)
+    print(describe.describe_diagram(found))
+    print(f"\nwrote {folder} and in it diagram.png, diagram.pdf in {clock(time.monotonic() - started)}")
+    return 0
+
+
+def _counted(total: int, unit: str) -> "tqdm":
+    """A bar of ``total`` things, quiet where nobody watches."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, mininterval=0.1 if sys.stderr.isatty() else 30.0, file=sys.stderr)
+
+
 def info(options: InfoOptions) -> int:
     """`svjax info`: what a store holds."""
     from svjax.cli import describe, describe_sweep
     from svjax.model.units import Units
-    from svjax.simulations import curve, runs
+    from svjax.simulations import curve, diagram, runs, tables
     from svjax.storage import folders, lock, plain
     from svjax.sweeps import sweep_dataset
 
@@ -170,7 +197,9 @@ def info(options: InfoOptions) -> int:
         if kind == sweep_dataset.FORMAT:
             print(describe_sweep.describe_sweep(options.run, units))
         elif kind == curve.FORMAT:
-            print(describe.describe_curve(runs.open_curve(options.run), units))
+            print(describe.describe_curve(tables.open_curve(options.run), units))
+        elif kind == diagram.FORMAT:
+            print(describe.describe_diagram(tables.open_diagram(options.run), units))
         else:
             run = runs.open_run(options.run)
             if run.attrs["status"] == "running" and not lock.is_locked(options.run):

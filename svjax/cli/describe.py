@@ -57,6 +57,28 @@ def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
     return "\n".join(text)
 
 
+def describe_diagram(diagram: xr.Dataset, units: Units | None = None) -> str:
+    """For each voltage of a diagram at how many fields the last layer switched, and how fast; and the valve."""
+    show, layer = Show(units), diagram.isel(layer=-1)
+    times = layer["switching_time"] * (1.0 if units is None else units.fs_per_time)
+    start = np.reshape(diagram.attrs["start"], (2, 3))
+    lines = [
+        *valve_lines(json.loads(diagram.attrs["valve"]), show),
+        ("fields", f"{diagram.sizes['field']} along {numbers(diagram.attrs['axis'])}"),
+        ("start", numbers(start)),
+        ("time of each run", show.time(diagram.attrs["duration"])),
+        made_with(diagram.attrs),
+    ]
+    heads = ("switched", "from field", "to field", "fastest" + ("" if units is None else " (fs)"))
+    text = [aligned(lines), "", f"{diagram.attrs['drop']} V  " + " ".join(f"{head:>12}" for head in heads)]
+    for voltage in diagram["voltage"].values:
+        row = times.sel(voltage=voltage).dropna("field")
+        fields = row["field"].values
+        ends = f"{fields.min():12.5g} {fields.max():12.5g} {row.values.min():12.5g}" if len(fields) else ""
+        text.append(f"{voltage:11g}  {len(fields):12d} {ends}".rstrip())
+    return "\n".join(text)
+
+
 def aligned(lines: list[tuple[str, str]]) -> str:
     """Names and values below each other."""
     width = max(len(name) for name, _ in lines)

@@ -1,4 +1,4 @@
-"""The command line: `svjax run`, `steady`, `sweep`, `resume` and `info`. Heavy imports wait until they are needed."""
+"""The command line, `svjax run` and its like. Heavy imports wait until they are needed."""
 
 import sys
 import warnings
@@ -7,16 +7,18 @@ from importlib.metadata import version
 
 import tyro
 
-from svjax.cli.commands import BAD_INPUT, INTERRUPTED, info, resume, run, steady, sweep
+from svjax.cli.commands import BAD_INPUT, INTERRUPTED, diagram, info, resume, run, steady, sweep
+from svjax.cli.diagram_options import DiagramOptions
 from svjax.cli.options import RunOptions, ShapeOptions, SteadyOptions
 from svjax.cli.other_options import InfoOptions, ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
 from svjax.cli.words import joined, toml_arguments
 
-Options = RunOptions | SteadyOptions | SweepOptions | ResumeOptions | InfoOptions
+Options = RunOptions | SteadyOptions | DiagramOptions | SweepOptions | ResumeOptions | InfoOptions
 COMMANDS = {
     "run": RunOptions,
     "steady": SteadyOptions,
+    "diagram": DiagramOptions,
     "sweep": SweepOptions,
     "resume": ResumeOptions,
     "info": InfoOptions,
@@ -87,4 +89,6 @@ def _do(options: Options) -> int:
         return run(options)
     if isinstance(options, SteadyOptions):
         return steady(options)
+    if isinstance(options, DiagramOptions):
+        return diagram(options)
     return sweep(options) if isinstance(options, SweepOptions) else resume(options)

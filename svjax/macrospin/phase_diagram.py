@@ -80,14 +80,14 @@ def phase_diagram(
     final, switched = _runs(every, grid["fields"][:, None] * direction(along), direction(first), times, rtol)
     return xr.Dataset(
         {
-            "final": (("voltage", "field", "layer", "component"), np.asarray(final)),
-            "switching_time": (("voltage", "field", "layer"), np.asarray(switched)),
+            "final": (("voltage", "field", "layer", "component"), np.asarray(final), {"units": "1"}),
+            "switching_time": (("voltage", "field", "layer"), np.asarray(switched), {"units": "hbar/hopping"}),
         },
         {
-            "voltage": np.asarray(grid["voltages"]),
-            "field": np.asarray(grid["fields"]),
+            "voltage": ("voltage", np.asarray(grid["voltages"]), {"units": "hopping/e"}),
+            "field": ("field", np.asarray(grid["fields"]), {"units": "hopping"}),
             "layer": [0, 1],
-            "component": ["x", "y", "z"],
+            "component": np.array(list("xyz"), dtype=object),
         },
         {"axis": np.asarray(direction(along)), "start": np.asarray(first).ravel(), "duration": float(duration)},
     )

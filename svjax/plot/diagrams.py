@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from svjax.plot.style import VOLTAGE, axes
+from svjax.plot.style import SIZE, VOLTAGE, axes, save
 
 
 def phase_diagram(diagram: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
@@ -21,3 +24,10 @@ def phase_diagram(diagram: xr.Dataset, layer: int = 1, *, ax: Axes | None = None
     ax.set_xlabel(VOLTAGE)
     ax.set_ylabel(r"field $B$ ($\gamma$)")
     return ax
+
+
+def diagram_pictures(folder: Path, diagram: xr.Dataset) -> None:
+    """Save the picture of a diagram to ``folder``, as diagram.png and diagram.pdf."""
+    ax = phase_diagram(diagram, ax=Figure(SIZE, layout="constrained").subplots())
+    for kind in ("png", "pdf"):
+        save(ax, folder / f"diagram.{kind}")

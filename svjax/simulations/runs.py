@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,11 @@ from svjax.model.equations import State
 from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.convergence import Convergence
-from svjax.simulations.curve import FORMAT as CURVE, FORMAT_VERSION as CURVE_VERSION
 from svjax.simulations.dataset import FINISHED, FORMAT, FORMAT_VERSION, STATES, STATUS, layout
 from svjax.simulations.loop import Halfway, Run, Segment, last_full
 from svjax.simulations.plan import Equilibrium, Plan
 from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
+from svjax.simulations.tables import write_dataset
 from svjax.storage.folders import array_of, check_target, place, saving
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, tidy_path
@@ -204,25 +203,6 @@ def _attribute(dataset: xr.Dataset, name: str) -> Any:
         raise ValueError(
             f"Argument `dataset` must be a svjax run, but its attribute {name!r} cannot be read."
         ) from None
-
-
-def save_curve(path: Path, dataset: xr.Dataset) -> None:
-    """Write a dataset of `steady_curve` to the folder ``path``, which it replaces."""
-    place(path, lambda folder: write_dataset(folder, dataset, {}), overwrite=True).release()
-
-
-def open_curve(path: str | os.PathLike) -> xr.Dataset:
-    """The dataset of `svjax steady` at ``path``."""
-    path = tidy_path(path)
-    check_plain(path, CURVE, CURVE_VERSION)
-    return xr.open_zarr(path, consolidated=True).load()
-
-
-def write_dataset(path: Path, dataset: xr.Dataset, encoding: dict[str, Any]) -> None:
-    """Write a whole dataset to the folder ``path``."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        dataset.to_zarr(path, mode="a", zarr_format=3, consolidated=True, encoding=encoding)
 
 
 def _write_state(group: zarr.Group, which: str, state: State) -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 TYPES = ("bool", "int8", "int16", "int32", "int64", "float32", "float64", "complex64", "complex128", "string")
-OPENERS = {"svjax-run": "sv.open_run", "svjax-sweep": "sv.open_sweep", "svjax-steady": "sv.open"}
+OPENERS = {
+    "svjax-run": "sv.open_run",
+    "svjax-sweep": "sv.open_sweep",
+    "svjax-steady": "sv.open",
+    "svjax-diagram": "sv.open",
+}
 """What opens the stores that svjax writes."""
 CODECS = ("bytes", "vlen-utf8", "zstd", "crc32c", "gzip", "blosc", "transpose")
 

@@ -6,16 +6,18 @@ import xarray as xr
 
 from svjax.simulations.curve import FORMAT as CURVE
 from svjax.simulations.dataset import FORMAT as RUN
-from svjax.simulations.runs import open_curve, open_run
+from svjax.simulations.diagram import FORMAT as DIAGRAM
+from svjax.simulations.runs import open_run
+from svjax.simulations.tables import open_curve, open_diagram
 from svjax.storage.plain import store_format, tidy_path
 from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
 from svjax.sweeps.sweep_store import open_sweep
 
-OPENERS = {RUN: open_run, SWEEP: open_sweep, CURVE: open_curve}
+OPENERS = {RUN: open_run, SWEEP: open_sweep, CURVE: open_curve, DIAGRAM: open_diagram}
 
 
 def open_store(path: str | os.PathLike) -> xr.Dataset:
-    """`sv.open`: the dataset of a run, a sweep or a curve of steady states, told apart by what the store says it is.
+    """`sv.open`: the dataset of a run, a sweep, a curve or a diagram, told apart by what the store says it is.
 
     Raises FileNotFoundError where there is none of them, and what `open_run` and `open_sweep` raise.
     """
