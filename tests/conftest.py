@@ -43,9 +43,9 @@ if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # r
 SLOW_LIMIT = 3600
 """Seconds that a slow test may take; those of the others stand in pyproject.toml."""
 
-MOST_MAPS, MOST_MEMORY = 5_000, 0.4e9
-"""A process that holds more memory maps than this, or so many more bytes than after it last did so, drops its compiled
-programs. What it holds beside them it does not get rid of by dropping them again."""
+MOST_MAPS, MOST_MEMORY, LEAST_GAIN = 7_000, 1.1e9, 0.25e9
+"""A process that holds more memory maps or bytes than this drops its compiled programs, unless it holds little more
+than after it last did so; at the end of a file already at half of them, as the next file wants other programs."""
 
 PROCESS = Path("/proc/self")
 """What Linux says of a process; where it is not there, memory is not watched."""
@@ -93,13 +93,14 @@ def pytest_deselected(items):
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item):
+def pytest_runtest_teardown(item, nextitem):
     """Drop the compiled programs of a process before they are too many for it."""
     if not PROCESS.exists():
         return
     seen, count = item.config.seen, (PROCESS / "maps").read_bytes().count(b"\n")
     seen["maps"] = max(count, seen["maps"])
-    if count > MOST_MAPS or resident() > seen["floor"] + MOST_MEMORY:
+    share = 1.0 if nextitem is not None and nextitem.path == item.path else 0.5
+    if count > share * MOST_MAPS or resident() > max(share * MOST_MEMORY, seen["floor"] + LEAST_GAIN):
         jax.clear_caches()
         eqx.clear_caches()
         gc.collect()

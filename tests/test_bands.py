@@ -50,6 +50,7 @@ def test_one_level_between_lorentzian_leads(mu):
     assert np.abs(state.rho - sv.exact_density_matrix(valve, NO_SPINS, mu)).max() < 1e-10
 
 
+@pytest.mark.slow
 def test_a_run_after_a_step_of_the_level_ends_in_the_integrals_and_keeps_its_charge_balanced():
     valve, mu = one_level(), (0.6, -0.5)
     start = sv.stationary(valve, NO_SPINS)

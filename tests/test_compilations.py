@@ -118,7 +118,11 @@ for names, arguments in FAMILIES.items():
     CALLS |= {name: lambda c, name=name, given=arguments: getattr(sv, name)(*given(c)) for name in names.split()}
 
 
-@pytest.mark.parametrize("name", CALLS)
+SLOW = ("phase_diagram", "slonczewski_form", "critical_voltage")
+"""What needs a table of torques, as effective_llg does."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CALLS])
 def test_the_second_call_compiles_nothing(name, compiled):
     call, (first, second) = CALLS[name], (Case(0), Case(1))
     call(first)

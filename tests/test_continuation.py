@@ -15,7 +15,7 @@ def one_spin(**changes):
     return sv.SpinValve.from_bonds(1, [], **given | dict(temperature=0.2, poles=sv.optimized_poles(8)) | changes)
 
 
-@pytest.mark.parametrize(("across", "sign"), [((0.1, 0.0), 1), ((0.03, -0.2), -1)])
+@pytest.mark.parametrize(("across", "sign"), [((0.1, 0.0), 1), pytest.param((0.03, -0.2), -1, marks=pytest.mark.slow)])
 def test_a_spin_switches_where_stoner_and_wohlfarth_say(across, sign):
     """|b_z|^(2/3) + |b_x|^(2/3) = 1 with b = B/(2K) (the astroid), down as well as up; between the two folds the
     branch goes back through unstable states."""

@@ -116,6 +116,7 @@ def fixture_noisy():
     return swept()
 
 
+@pytest.mark.slow
 def test_a_sweep_with_noise_gives_each_point_its_own_and_the_same_again(noisy):
     spins = noisy["magnetization"]
     assert np.array_equal(spins, swept()["magnetization"])

@@ -88,6 +88,7 @@ def test_collinear_layers_are_no_exception():
         assert np.all(np.isfinite(rates[0])) and np.abs(rates[0] - rates[1]).max() < 1e-4 * np.abs(rates[0]).max()
 
 
+@pytest.mark.slow
 def test_retardation_against_electrons_driven_by_a_precessing_layer():
     """One layer goes round a small circle at the frequency of the table; electrons are integrated in time."""
     case, mu, rate, size = valve(), jnp.array(BIAS), 0.05, 0.02
@@ -137,6 +138,7 @@ def test_modes_are_those_of_the_whole_valve():
     assert float(llg.rate) == pytest.approx(exact.imag, rel=0.01)
 
 
+@pytest.mark.slow
 def test_modes_are_those_of_the_motion():
     llg = model()
     rest, _, _ = at_rest(llg, llg.easy_axes)
@@ -149,6 +151,7 @@ def test_modes_are_those_of_the_motion():
     assert fit.t_r == pytest.approx(-1 / mode.real, rel=0.01) and fit.frequency == pytest.approx(mode.imag, rel=0.01)
 
 
+@pytest.mark.slow
 def test_gilbert_damping_adds_to_that_of_the_electrons():
     more = sv.effective_llg(valve(damping=0.1), BIAS, angles=9, at=0.05).damping(1.0)
     less = sv.effective_llg(valve(), BIAS, angles=9, at=0.05).damping(1.0)
@@ -169,6 +172,7 @@ def test_the_exchange_is_the_slope_of_the_energy():
     assert np.all(found.remainder < 0.2 * np.abs(found.bilinear))
 
 
+@pytest.mark.slow
 def test_a_phase_diagram_is_made_of_single_runs():
     start = np.array([[1.0, 0, 0], [0.2, 0.1, 1.0]]) / np.sqrt([[1.0], [1.05]])
     case = valve(field=(0.0, 0.0, 0.02))

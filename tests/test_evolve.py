@@ -188,6 +188,7 @@ def test_spins_keep_their_length_for_two_thousand_time_units():
     assert run.observables["occupations"].min() > -3e-5 and run.observables["occupations"].max() < 1 + 3e-5
 
 
+@pytest.mark.slow
 def test_gradients_through_a_run_in_the_bias():
     """Those in the parameters of the valve are in the table of `test_gradients`."""
     valve, system = tangled(n_poles=3)
@@ -217,6 +218,7 @@ def test_a_batch_of_voltages_is_each_run_alone():
         assert largest_difference(jax.tree.map(lambda x, n=number: x[n], batch), alone) < 1e-13
 
 
+@pytest.mark.slow
 def test_a_batch_of_valves_has_gradients():
     """vmap over a leaf inside grad: the gather rules batch and transpose together."""
 
@@ -246,7 +248,8 @@ def test_memory_of_a_run_does_not_grow_with_its_length():
 
 
 @pytest.mark.filterwarnings("ignore:Complex dtype support in Diffrax")
-def test_the_diffrax_solver_takes_the_same_steps():
+@pytest.mark.parametrize("differentiated", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_diffrax_solver_takes_the_same_steps(differentiated):
     term = diffrax.ODETerm(lambda t, y, args: derivative_at(canonical(args), DRIVEN, t, y))
     controls = dict(stepsize_controller=diffrax.ConstantStepSize(), max_steps=100)
     solve = lambda valve, **more: diffrax.diffeqsolve(
@@ -254,6 +257,8 @@ def test_the_diffrax_solver_takes_the_same_steps():
     )
     found = jax.tree.map(lambda x: x[-1], solve(SMALL).ys)
     assert largest_difference(found, sv.evolve(SMALL, START, DRIVEN, 1.0, dt=0.02, method="rk38").state) < 1e-13
+    if not differentiated:
+        return
     loss = lambda valve, adjoint: solve(valve, adjoint=adjoint).ys.spins[-1, 0, 1]
     ours = jax.grad(lambda valve: sv.evolve(valve, START, DRIVEN, 1.0, dt=0.02, method="rk38").state.spins[0, 1])(SMALL)
     theirs = eqx.filter_grad(partial(loss, adjoint=diffrax.RecursiveCheckpointAdjoint()))(SMALL)
@@ -349,7 +354,7 @@ def test_bad_input_is_refused_by_name(arguments, message):
         sv.evolve(SMALL, START, given.pop("bias"), given.pop("duration"), **given)
 
 
-@pytest.mark.parametrize("method", ["rk38", "etd"])
+@pytest.mark.parametrize("method", [pytest.param("rk38", marks=pytest.mark.slow), "etd"])
 def test_single_precision_stays_single_and_close(method):
     """A valve asked for in float32 keeps every array in it, from the stationary start to the observables."""
     runs = {}

@@ -47,6 +47,7 @@ def test_three_parameters_are_recovered_from_a_noisy_trace():
     np.testing.assert_allclose(np.diagonal(fit.correlation), 1)
 
 
+@pytest.mark.slow
 def test_curves_of_steady_states_and_relaxation_times():
     valve, voltages = fast_valve(), [0.0, 0.5, 1.0]
     states = sv.steady_states(valve, [sv.symmetric(v) for v in voltages])
@@ -133,6 +134,7 @@ def test_a_prior_is_one_more_datum():
     assert fit.errors["j_sd"] == pytest.approx((1 / 0.04 + 1 / 0.01) ** -0.5, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_noise_is_estimated_where_it_is_not_given():
     model = sv.MacrospinModel(j_eff=0.0, n_s=1, field=(0, 0, 0.3))
     t, start = np.linspace(0.5, 20, 40), np.array([[1.0, 0, 0], [0, 1.0, 0]])

@@ -23,7 +23,7 @@ def pinned_in_the_middle():
     )
 
 
-@pytest.mark.parametrize("make", [island, pinned_in_the_middle])
+@pytest.mark.parametrize("make", [island, pytest.param(pinned_in_the_middle, marks=pytest.mark.slow)])
 def test_states_that_no_lead_reaches_are_refused_at_every_door(make):
     valve = make()
     doors = [
@@ -84,3 +84,13 @@ def test_without_spins_parameters_are_fitted():
     trace = sv.Trace(times, run.observables["charge_current"], "charge_current", sigma=1e-4, **SETTINGS)
     found = sv.fit(chain(), {"hopping": 1.0}, trace, bias=bias)
     assert found.converged and float(found.values["hopping"]) == pytest.approx(1.15, abs=1e-5)
+
+
+def test_a_steady_state_in_single_precision_is_close_to_that_in_double():
+    found = {}
+    for dtype in ("float32", "float64"):
+        poles = sv.optimized_poles(6)
+        valve = sv.SpinValve.square(4, 1, 1, 1, j_sd=2.0, anisotropy=(0.4, 0.1), poles=poles, dtype=dtype)
+        found[dtype] = sv.steady_state(valve, (0.3, -0.2))
+        assert found[dtype].spins.dtype == dtype
+    assert np.abs(found["float32"].spins - found["float64"].spins).max() < 1e-3

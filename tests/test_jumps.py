@@ -29,7 +29,10 @@ def spins_only(valve, state):
 QUICK = dict(observe=spins_only)
 
 
-@pytest.mark.parametrize(("t", "method", "dt", "error"), [(0.5, "rk38", 0.01, 1e-7), (0.53, "etd", 0.1, 2e-6)])
+@pytest.mark.parametrize(
+    ("t", "method", "dt", "error"),
+    [pytest.param(0.5, "rk38", 0.01, 1e-7, marks=pytest.mark.slow), (0.53, "etd", 0.1, 2e-6)],
+)
 def test_a_jump_in_the_middle_of_a_run_costs_no_accuracy(t, method, dt, error):
     """On a step's end and inside of a step; the reference stops there and begins anew with the other level."""
     before = sv.evolve(VALVE, START, sv.symmetric(0.3), t, dt=t / 200, **QUICK).state
@@ -123,6 +126,7 @@ def test_a_run_whose_spins_shrink_says_so(fast, tmp_path):
     assert sv.open_run(tmp_path / "run").attrs["status"] == "inaccurate"
 
 
+@pytest.mark.slow
 def test_points_of_a_sweep_whose_spins_shrink_say_so():
     warnings.simplefilter("ignore", UserWarning)
     task = sv.RunTask(20.0, 0.1, "etd", start="aligned", observe=("spins",))

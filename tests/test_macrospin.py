@@ -163,6 +163,7 @@ def test_damping_like_torque_turns_towards_the_polarizer():
     np.testing.assert_allclose(solve_macrospin(model, GENERIC, t)[:, 0, 2], np.tanh(np.arctanh(0.8) + a * t), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_model_gradients_forward_and_reverse_against_differences():
     t, weights = np.linspace(0, 12, 4), np.random.default_rng(2).normal(size=(2, 3))
 

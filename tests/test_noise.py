@@ -151,6 +151,7 @@ def test_a_tunnel_contact_has_poissonian_noise():
     np.testing.assert_allclose(sv.fano_factors(valve, NO_SPINS, (0.01, 0.0)), 1 / np.tanh(0.5), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_lead_with_a_band_gives_the_integral_over_its_gamma():
     band, mu = sv.LorentzianBand(1.3, 0.2), (0.4, -0.5)
     valve = one_level(bands=[band, None])
@@ -209,6 +210,7 @@ def test_reversing_the_time_exchanges_the_leads():
     np.testing.assert_allclose(*noise, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivatives_of_noise_and_heat():
     valve, _ = tangled()
 

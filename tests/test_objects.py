@@ -103,6 +103,8 @@ made = cache(lambda name: MADE[name]())
 
 
 PUBLIC = {name: getattr(sv, name) for name in dir(sv) if not name.startswith("_")}
+SLOW = ("EffectiveLLG", "TorqueFit")
+"""Of which a table or a fit takes long to compile."""
 CLASSES = sorted(name for name, item in PUBLIC.items() if inspect.isclass(item) and not inspect.isabstract(item))
 
 
@@ -118,7 +120,7 @@ def parts(item):
     return [part for leaf in leaves for part in parts(leaf)]
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CLASSES])
 def test_copies_and_pickles_are_the_same(name):
     item = made(name)
     for again in (pickle.loads(pickle.dumps(item)), copy.deepcopy(item)):

@@ -102,6 +102,7 @@ def test_a_kick_decays_as_the_mode_says(solved):
     assert fit.error < 0.01 * fit.t_r
 
 
+@pytest.mark.slow
 def test_derivatives_of_modes_in_the_voltage(solved):
     """Those in the parameters of the valve are in the table of `test_gradients`."""
     valve, _, _ = solved
@@ -119,7 +120,14 @@ def test_derivatives_of_modes_in_the_voltage(solved):
     assert np.abs(reverse - weight @ forward) < 1e-10
 
 
-@pytest.mark.parametrize("start", [[[0.0, 1, 0], [0, 1, 0]], [[0.0, 0, 1], [1, 0, 0]], [[-1.0, 0, 0], [0, 0, -1]]])
+@pytest.mark.parametrize(
+    "start",
+    [
+        [[0.0, 1, 0], [0, 1, 0]],
+        pytest.param([[0.0, 0, 1], [1, 0, 0]], marks=pytest.mark.slow),
+        pytest.param([[-1.0, 0, 0], [0, 0, -1]], marks=pytest.mark.slow),
+    ],
+)
 def test_growing_roots_are_counted(start):
     """The count against the full Jacobian, at stable and unstable states."""
     valve = small()

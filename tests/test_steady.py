@@ -176,6 +176,7 @@ def test_growing_mode_is_named():
     assert not sv.is_stable(valve, state, (0.2, 0.0))
 
 
+@pytest.mark.slow
 def test_a_limit_cycle_has_no_steady_state():
     """A free layer with an easy plane, and a current polarised across it: the spin goes round and never stops."""
     valve = small(easy_axes=(0.0, 0.0, 1.0), j_sd=2.0, anisotropy=(2.0, -0.3), poles=sv.optimized_poles(8))

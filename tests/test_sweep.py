@@ -102,6 +102,7 @@ def test_zipped_lists_and_any_parameter_of_valve_and_bias(tmp_path):
     assert found["j_sd"].dims == ("point",) and found["amplitude[1]"].attrs["units"] == "hopping"
 
 
+@pytest.mark.slow
 def test_easy_axes_keep_length_one():
     found = sv.sweep(small_valve(), {"easy_axes[1,0]": [0.0, 0.5]}, sv.SteadyTask(), bias=sv.symmetric(0.5))
     tilted = small_valve(easy_axes=((1, 0, 0), (0.5, 0, 1)))

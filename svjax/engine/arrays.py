@@ -60,6 +60,8 @@ def _array(value: Any, name: str, asarray: Callable[[Any], Any] = jnp.asarray) -
     if isinstance(value, Set | Iterator):
         raise ValueError(f"Argument `{name}` must be a number or a sequence, but is of type {type(value).__name__}.")
     try:
+        if isinstance(value, list | tuple) and {type(part) for part in value} <= {int, float}:
+            value = np.asarray(value)  # jnp looks at the type of each of a million numbers, for minutes
         array = asarray(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"Argument `{name}` must hold numbers, but is {value!r}.") from None
