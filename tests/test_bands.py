@@ -146,6 +146,8 @@ def test_the_self_energy_of_a_strip_converges():
         np.abs(strip_self_energy(np.array(strip_hoppings(m)), e) - (e - 1j * np.sqrt(4 - e**2)) / 2).max()
         for m in (4, 6, 8, 10)
     ]
+    assert [sv.StripBand(m).error for m in (4, 6, 8, 10)] == pytest.approx(errors)
+    assert sv.LorentzianBand(1.0).error == 0.0
     assert np.all(np.diff(errors) < 0) and errors[0] < 0.12 and errors[2] < 0.022 and errors[3] < 0.018
 
 
@@ -199,3 +201,11 @@ def test_wrong_numbers_of_bands_are_refused():
 def test_bands_come_back_from_a_record():
     valve = one_level(bands=[sv.LorentzianBand(1.3, 0.2), sv.StripBand(4)])
     assert valve_from_record(valve_to_record(valve)) == valve
+
+
+def test_a_report_names_the_error_of_strips():
+    poles = sv.optimized_poles(6)
+    valve = sv.SpinValve.chain(1, 1, 1, j_sd=1.0, leads=True, bands=[sv.StripBand(4), None], poles=poles)
+    report = sv.convergence_report(sv.three_stage(valve, sv.symmetric(0.2), relax=1.0, duration=2.0, dt=0.1))
+    check = report["self-energy of the strips"]
+    assert check.ok and check.value == pytest.approx(0.109, rel=0.01) and "more columns" in str(report)

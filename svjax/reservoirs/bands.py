@@ -43,6 +43,11 @@ class AbstractBand(Shown, eqx.Module):
     joined: eqx.AbstractVar[bool]
     """Whether these sites are joined across the lead as the contact sites are."""
 
+    @property
+    def error(self) -> float:
+        """The largest error of the lead's self-energy, in units of the hopping; zero where its sites are exact."""
+        return 0.0
+
     @abstractmethod
     def continuation(self, gamma: Complex[Array, "contacts 2 2"], hopping: Scalar) -> Continuation:
         """The sites for the contacts' ``gamma`` Gamma_l (1 + p_l.sigma) and the valve's ``hopping``."""
@@ -79,6 +84,12 @@ class StripBand(AbstractBand):
 
     def __init__(self, columns: int = 8):
         self.columns, self.joined = whole_number(columns, "columns", 2), True
+
+    @property
+    def error(self) -> float:
+        e = np.linspace(-1.9, 1.9, 401)
+        exact = (e - 1j * np.sqrt(4 - e**2)) / 2
+        return float(np.abs(strip_self_energy(np.array(strip_hoppings(self.columns)), e) - exact).max())
 
     def continuation(self, gamma, hopping):
         *hoppings, width = strip_hoppings(self.columns)

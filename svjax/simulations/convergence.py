@@ -82,6 +82,7 @@ def convergence_report(run: Run) -> Convergence:
     """Check a run of `three_stage`: poles, step, charge balance, |S|, eigenvalues of rho and its Hermiticity.
 
     - "poles": largest element of rho(poles) - rho(exact Fermi function), both stationary at the final spins and levels.
+    - "self-energy of the strips": of `StripBand`, its largest error for |e| < 1.9, in units of the hopping.
     - "step after the quench", "step at the end": largest change of any saved observable when the first and the last
       stretch of the last stage are repeated with half the step, from t = `FIRST_RESPONSE` on. Not checked for a run
       with a `key`: half the step has other noise.
@@ -103,6 +104,9 @@ def convergence_report(run: Run) -> Convergence:
         else:
             pole_norm = float(np.linalg.norm(error, 2))
             checks.append(Check("poles", float(np.abs(error).max()), POLE_LIMIT, "take more poles"))
+    if strips := max((band.error for band in plan.valve.bands or () if band is not None), default=0.0):
+        words = "for |e| < 1.9, in units of the hopping; more columns lower it"
+        checks.append(Check("self-energy of the strips", strips, math.nan, words))
     checks += _step_checks(run)
     balance = abs(float(charge_balance(plan.valve, state)))
     checks.append(Check("charge balance", balance, rounding, "the currents do not add up; please report this"))
