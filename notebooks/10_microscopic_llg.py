@@ -11,7 +11,7 @@
 # %% [markdown]
 # # The microscopic Landau-Lifshitz-Gilbert equation
 #
-# A voltage turns the free layer of the paper's valve over. Three descriptions on one axis: the full run, electrons
+# A voltage turns the free layer of the paper's valve off its axis. Three descriptions: the full run, electrons
 # and spins together; `effective_llg`, two rigid layers whose torques, damping and moments at every angle come from the
 # electrons, with nothing fitted; and two phenomenological macrospins whose numbers are fitted to the beginning of the
 # full run, as one would do with a measurement.

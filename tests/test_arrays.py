@@ -44,3 +44,8 @@ def test_what_is_no_count_is_refused(value):
 
 def test_tracers_pass():
     assert jax.jit(lambda x: real_array(x, "x") * 2)(1.5) == 3.0
+
+
+def test_whole_numbers_in_a_list_are_taken_as_they_are_in_single_precision_too():
+    with jax.enable_x64(False):
+        assert real_array([2**40, 1.0], "x")[0] == real_array([2**40], "x")[0] == 2.0**40

@@ -247,19 +247,22 @@ def test_memory_of_a_run_does_not_grow_with_its_length():
     assert memory(4000) < 1.05 * memory(400)
 
 
-@pytest.mark.filterwarnings("ignore:Complex dtype support in Diffrax")
-@pytest.mark.parametrize("differentiated", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_the_diffrax_solver_takes_the_same_steps(differentiated):
+def by_diffrax(valve, **more):
     term = diffrax.ODETerm(lambda t, y, args: derivative_at(canonical(args), DRIVEN, t, y))
     controls = dict(stepsize_controller=diffrax.ConstantStepSize(), max_steps=100)
-    solve = lambda valve, **more: diffrax.diffeqsolve(
-        term, sv.RungeKutta38(), 0.0, 1.0, 0.02, START, args=valve, **controls, **more
-    )
-    found = jax.tree.map(lambda x: x[-1], solve(SMALL).ys)
+    return diffrax.diffeqsolve(term, sv.RungeKutta38(), 0.0, 1.0, 0.02, START, args=valve, **controls, **more).ys
+
+
+@pytest.mark.filterwarnings("ignore:Complex dtype support in Diffrax")
+def test_the_diffrax_solver_takes_the_same_steps():
+    found = jax.tree.map(lambda x: x[-1], by_diffrax(SMALL))
     assert largest_difference(found, sv.evolve(SMALL, START, DRIVEN, 1.0, dt=0.02, method="rk38").state) < 1e-13
-    if not differentiated:
-        return
-    loss = lambda valve, adjoint: solve(valve, adjoint=adjoint).ys.spins[-1, 0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Complex dtype support in Diffrax")
+def test_the_diffrax_solver_has_the_same_derivatives():
+    loss = lambda valve, adjoint: by_diffrax(valve, adjoint=adjoint).spins[-1, 0, 1]
     ours = jax.grad(lambda valve: sv.evolve(valve, START, DRIVEN, 1.0, dt=0.02, method="rk38").state.spins[0, 1])(SMALL)
     theirs = eqx.filter_grad(partial(loss, adjoint=diffrax.RecursiveCheckpointAdjoint()))(SMALL)
     assert np.isclose(theirs.j_sd, ours.j_sd, rtol=1e-9)

@@ -87,9 +87,8 @@ def test_without_spins_parameters_are_fitted():
 
 
 def test_a_steady_state_in_single_precision_is_close_to_that_in_double():
-    found = {}
+    found, poles = {}, sv.optimized_poles(6)
     for dtype in ("float32", "float64"):
-        poles = sv.optimized_poles(6)
         valve = sv.SpinValve.square(4, 1, 1, 1, j_sd=2.0, anisotropy=(0.4, 0.1), poles=poles, dtype=dtype)
         found[dtype] = sv.steady_state(valve, (0.3, -0.2))
         assert found[dtype].spins.dtype == dtype

@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-from svjax.cli.options import ValveOptions
+from svjax.cli.options import VoltagesOptions
 from svjax.cli.parameters import Vector
 from svjax.cli.words import free_name, numbers
 
-if TYPE_CHECKING:
-    from svjax.reservoirs.bias import VoltageDrop
-
 
 @dataclass(frozen=True)
-class DiagramOptions(ValveOptions):
+class DiagramOptions(VoltagesOptions):
     """Find where the layers end, and when they switch, over voltage and field.
 
     By the microscopic Landau-Lifshitz-Gilbert equation: torques, damping and moments of two rigid layers from the
@@ -22,8 +18,6 @@ class DiagramOptions(ValveOptions):
 
     voltage: str = "0:8:9"
     """Voltages, first:last:count or a list 0,0.5,1 [gamma/e]."""
-    drop: Literal["symmetric", "asymmetric"] = "symmetric"
-    """Levels of the leads: V/2 and -V/2 (symmetric), or V and 0 (asymmetric)."""
     field_range: str = "0"
     """Fields along the axis, added to the field of all spins, first:last:count or a list [gamma]."""
     axis: Vector = (0.0, 0.0, 1.0)
@@ -39,18 +33,9 @@ class DiagramOptions(ValveOptions):
     overwrite: bool = False
     """Replace the diagram that the folder holds."""
 
-    def voltages(self) -> list[float]:
-        """The voltages of these options."""
-        return numbers("voltage", self.voltage)
-
     def fields(self) -> list[float]:
         """The fields of these options."""
         return numbers("field_range", self.field_range)
-
-    def drops(self) -> "list[VoltageDrop]":
-        from svjax.reservoirs import bias
-
-        return [getattr(bias, self.drop)(end(self.voltages())) for end in (min, max)]
 
     def folder(self) -> Path:
         """Where the diagram goes: `out`, or a name made of the main parameters that is still free."""

@@ -189,22 +189,13 @@ class RunOptions(ValveOptions):
 
 
 @dataclass(frozen=True)
-class SteadyOptions(ValveOptions):
-    """Solve for the steady states of a valve along a range of voltages, and for how fast they relax.
-
-    Magnetisations, currents, torques and relaxation times, without any run. Units and TOML file as for `svjax run`.
-    """
+class VoltagesOptions(ValveOptions):
+    """A valve at several voltages."""
 
     voltage: str = "0:8:33"
-    """Voltages, first:last:count or a list 0,0.5,1; they are followed in this order [gamma/e]."""
+    """Voltages, first:last:count or a list 0,0.5,1 [gamma/e]."""
     drop: Literal["symmetric", "asymmetric"] = "symmetric"
     """Levels of the leads: V/2 and -V/2 (symmetric), or V and 0 (asymmetric)."""
-    modes: int = 4
-    """Relaxation modes to find at each voltage [number]."""
-    out: Path | None = None
-    """Folder for the dataset and its picture; a new one in runs/ if not given."""
-    overwrite: bool = False
-    """Replace the curve that the folder holds."""
 
     def voltages(self) -> list[float]:
         """The voltages of these options."""
@@ -214,6 +205,21 @@ class SteadyOptions(ValveOptions):
         from svjax.reservoirs import bias
 
         return [getattr(bias, self.drop)(end(self.voltages())) for end in (min, max)]
+
+
+@dataclass(frozen=True)
+class SteadyOptions(VoltagesOptions):
+    """Solve for the steady states of a valve along a range of voltages, in their order, and for how fast they relax.
+
+    Magnetisations, currents, torques and relaxation times, without any run. Units and TOML file as for `svjax run`.
+    """
+
+    modes: int = 4
+    """Relaxation modes to find at each voltage [number]."""
+    out: Path | None = None
+    """Folder for the dataset and its picture; a new one in runs/ if not given."""
+    overwrite: bool = False
+    """Replace the curve that the folder holds."""
 
     def folder(self) -> Path:
         """Where the curve goes: `out`, or a name made of the main parameters that is still free."""

@@ -52,7 +52,13 @@ def complex_array(value: Numbers, name: str = "value") -> Array:
     return array.astype(jnp.result_type(float, array))
 
 
-def _array(value: Any, name: str, asarray: Callable[[Any], Any] = jnp.asarray) -> Any:
+def _on_device(value: Any) -> Array:
+    """`jnp.asarray`, but plain numbers in a list at once: it looks at the type of each, for minutes for a million."""
+    plain = isinstance(value, list | tuple) and {type(part) for part in value} <= {int, float}
+    return jnp.asarray(np.asarray(value, float) if plain else value)
+
+
+def _array(value: Any, name: str, asarray: Callable[[Any], Any] = _on_device) -> Any:
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"Argument `{name}` must hold numbers throughout, but is a masked array.")
     if isinstance(value, Sequence) and any(isinstance(part, str) for part in value):
@@ -60,8 +66,6 @@ def _array(value: Any, name: str, asarray: Callable[[Any], Any] = jnp.asarray) -
     if isinstance(value, Set | Iterator):
         raise ValueError(f"Argument `{name}` must be a number or a sequence, but is of type {type(value).__name__}.")
     try:
-        if isinstance(value, list | tuple) and {type(part) for part in value} <= {int, float}:
-            value = np.asarray(value)  # jnp looks at the type of each of a million numbers, for minutes
         array = asarray(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"Argument `{name}` must hold numbers, but is {value!r}.") from None

@@ -64,14 +64,8 @@ def phase_diagram(
         raise ValueError(f"Argument `axis` must be a direction (3,), but is {axis}.")
     if not real_number(duration, "duration") > 0:
         raise ValueError(f"Argument `duration` must be positive, but is {duration}.")
-    count, models = whole_number(angles, "angles", 4), []
     levels = [bias(voltage) for voltage in np.asarray(grid["voltages"])]
-    rate = effective_llg(valve, levels[0], angles=4).rate
-    with lapack_on_one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for model in pool.map(lambda mu: effective_llg(valve, mu, angles=count, at=rate), levels):
-            models.append(model)
-            if progress is not None:
-                progress(f"Table {len(models)} of {len(levels)}: error {float(model.table.error):.1e}")
+    models = _models(valve, levels, whole_number(angles, "angles", 4), progress)
     first = models[0].easy_axes if start is None else real_array(start, "start")
     if first.shape != (2, 3):
         raise ValueError(f"Argument `start` must be of shape (2, 3), but is of shape {first.shape}.")
@@ -91,6 +85,19 @@ def phase_diagram(
         },
         {"axis": np.asarray(direction(along)), "start": np.asarray(first).ravel(), "duration": float(duration)},
     )
+
+
+def _models(
+    valve: SpinValve, levels: list[BiasLike], angles: int, progress: Callable[[str], object] | None
+) -> list[EffectiveLLG]:
+    """The equations at all levels, each with its table."""
+    models, rate = [], effective_llg(valve, levels[0], angles=4).rate
+    with lapack_on_one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for model in pool.map(lambda mu: effective_llg(valve, mu, angles=angles, at=rate), levels):
+            models.append(model)
+            if progress is not None:
+                progress(f"Table {len(models)} of {len(levels)}: error {float(model.table.error):.1e}")
+    return models
 
 
 @eqx.filter_jit

@@ -50,8 +50,7 @@ def steady_curve(
     branch goes on from the last one that was found; of a mode that was not found only the rate is nan.
     """
     valve = prepare(valve)
-    if drop not in DROPS:
-        raise ValueError(f"Argument `drop` must be one of {tuple(DROPS)}, but is {drop!r}.")
+    check_drop(drop)
     if len(valve.lattice.layers) != 2 or len(valve.lattice.contacts) != 2:
         raise ValueError("Argument `valve` must have two layers and two leads.")
     voltages = np.asarray(real_array(voltages, "voltages"), float).tolist()
@@ -75,6 +74,12 @@ def steady_curve(
             reason = str(error)
         reasons.append(reason)
     return _dataset(valve, voltages, drop, rows, reasons)
+
+
+def check_drop(drop: str) -> None:
+    """Raise ValueError for what is no kind of voltage drop."""
+    if drop not in DROPS:
+        raise ValueError(f"Argument `drop` must be one of {tuple(DROPS)}, but is {drop!r}.")
 
 
 def _row(

@@ -10,7 +10,7 @@ import xarray as xr
 from svjax.engine.arrays import Numbers
 from svjax.macrospin.phase_diagram import phase_diagram
 from svjax.model.valve import SpinValve, prepare
-from svjax.simulations.curve import DROPS
+from svjax.simulations.curve import DROPS, check_drop
 from svjax.storage.records import provenance, valve_to_record
 
 FORMAT, FORMAT_VERSION = "svjax-diagram", 1
@@ -23,8 +23,7 @@ def diagram_dataset(
 
     Arguments: as in `phase_diagram`, with ``drop`` "symmetric" or "asymmetric" for ``bias``.
     """
-    if drop not in DROPS:
-        raise ValueError(f"Argument `drop` must be one of {tuple(DROPS)}, but is {drop!r}.")
+    check_drop(drop)
     valve = prepare(valve)
     record = {"valve": json.dumps(valve_to_record(valve)), "drop": drop, "precision": str(valve.dtype)}
     found = phase_diagram(valve, voltages, fields, bias=DROPS[drop], **options)
