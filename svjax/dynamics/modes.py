@@ -174,7 +174,7 @@ def _check_arguments(valve: SpinValve, state: State, mu: PerLead, count: int, or
     if _is_traced((valve, state, mu)):
         return
     limit = max(1e-7, torque_limit(valve.dtype))
-    torque = float(jnp.max(jnp.abs(spins_derivative(valve, state))))
+    torque = float(np.max(np.abs(spins_derivative(valve, state))))
     if not torque <= limit:
         raise ValueError(f"Argument `state` must be torque-free, but max |S x B| is {torque:.1e}.")
     moving = float(unrest(valve, state, mu))

@@ -93,11 +93,11 @@ def _longest_accurate(valve: SpinValve, bias: Bias | Numbers | None) -> dict[str
     """The steps in which the electrons turn by one radian, the levels of the leads by one against those of the valve,
     and the spins lose `SPIN_LOSS`."""
     valve = _wide(valve)
-    uniform = jnp.linalg.norm(per_spin(valve, "field"), axis=-1) + 2 * jnp.abs(per_spin(valve, "anisotropy"))
+    uniform = np.linalg.norm(per_spin(valve, "field"), axis=-1) + 2 * np.abs(per_spin(valve, "anisotropy"))
     leads = _turning(valve, bias) if valve.lattice.contacts else []
     rates = {"electrons": 2 * _reach(valve), "levels of the leads": max(leads, default=0.0)}
     found = {name: 1 / rate for name, rate in rates.items() if rate}
-    fastest = float(jnp.max(uniform, initial=0.0))
+    fastest = float(np.max(uniform, initial=0.0))
     return found | ({"spins": (144 * SPIN_LOSS / fastest) ** 0.2 / fastest} if fastest else {})
 
 
@@ -109,7 +109,7 @@ def _wide(valve: SpinValve) -> SpinValve:
 
 def _reach(valve: SpinValve) -> float:
     """No level lies further from those of the sites."""
-    return hopping_reach(valve) + float(jnp.max(jnp.abs(valve.j_sd), initial=0.0)) / 2
+    return hopping_reach(valve) + float(np.max(np.abs(valve.j_sd), initial=0.0)) / 2
 
 
 def _turning(valve: SpinValve, bias: Bias | Numbers | None) -> list[float]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, DTypeLike, Float
 from svjax.electrons.response import eigenbasis, electrons_in, static_susceptibility
 from svjax.electrons.stationary import stationary_state
 from svjax.engine.arrays import PerLead, Spins
+from svjax.engine.tracing import inlined
 from svjax.model.equations import State, coupled_derivative, local_spin_density
 from svjax.model.extended import extended
 from svjax.model.leads import decay_rates
@@ -38,7 +39,12 @@ class Point(NamedTuple):
     @property
     def torque(self) -> Float[Array, ""]:
         """max |S x B|."""
-        return jnp.max(jnp.linalg.norm(self.force.reshape(-1, 2), axis=-1), initial=0.0)
+        return _largest(self.force)
+
+
+@inlined
+def _largest(force: Array) -> Array:
+    return jnp.max(jnp.linalg.norm(force.reshape(-1, 2), axis=-1), initial=0.0)
 
 
 @partial(jax.jit, static_argnums=3)
@@ -97,6 +103,7 @@ def unrest(valve: SpinValve, state: State, mu: PerLead) -> Float[Array, ""]:
     return jnp.maximum(jnp.max(jnp.abs(slope.rho)), jnp.max(jnp.abs(slope.pi), initial=0.0) / fastest)
 
 
+@inlined
 def is_isolated(stiffness: Float[Array, "angles angles"]) -> Bool[Array, ""]:
     """Whether every turn of the spins costs something: no zero mode. Singular values tell, since a zero mode and its
     partner may share one eigenvector, which spoils their eigenvalues."""

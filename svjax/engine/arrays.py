@@ -6,13 +6,14 @@ Dimension names: ``dim`` = 2 N (site and spinor, the spinor index is the fast on
 """
 
 import operator
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Complex, Float
+from jaxtyping import Array, ArrayLike, Complex, DTypeLike, Float
 
 Numbers = ArrayLike | Sequence
 """What users may give where an array is meant: numbers, arrays, nested sequences."""
@@ -35,12 +36,12 @@ def real_array(value: Numbers, name: str = "value") -> Array:
     array = _array(value, name)
     if jnp.iscomplexobj(array):
         raise ValueError(f"Argument `{name}` must be real, but is {value}.")
-    return array.astype(jnp.result_type(float, array))
+    return _floating(array)
 
 
 def host_array(value: object, name: str) -> np.ndarray:
     """As `real_array`, for numbers that shape a program: an array of NumPy, for which no device is started."""
-    array = _array(value, name, np.asarray)
+    array = np.asarray(_array(value, name))
     if np.iscomplexobj(array):
         raise ValueError(f"Argument `{name}` must be real, but is {value}.")
     return array
@@ -48,17 +49,27 @@ def host_array(value: object, name: str) -> np.ndarray:
 
 def complex_array(value: Numbers, name: str = "value") -> Array:
     """As `real_array`, but complex numbers are taken too, and stay complex."""
-    array = _array(value, name)
-    return array.astype(jnp.result_type(float, array))
+    return _floating(_array(value, name))
 
 
-def _on_device(value: Any) -> Array:
-    """`jnp.asarray`, but plain numbers in a list at once: it looks at the type of each, for minutes for a million."""
-    plain = isinstance(value, list | tuple) and {type(part) for part in value} <= {int, float}
-    return jnp.asarray(np.asarray(value, float) if plain else value)
+def on_host(value: Any) -> Any:
+    """An array whose numbers are known as one of NumPy, which compiles no program for each operation; others as they
+    are."""
+    return np.asarray(value) if known(value) else value
 
 
-def _array(value: Any, name: str, asarray: Callable[[Any], Any] = _on_device) -> Any:
+def on_device(array: np.ndarray, dtype: DTypeLike) -> Array:
+    """A copy of an array of NumPy, made without a program (`jax.numpy.array` compiles one for each shape)."""
+    return jax.device_put(np.array(array, dtype))
+
+
+def _floating(array: Any) -> Array:
+    dtype = jnp.result_type(float, array)
+    return array.astype(dtype) if isinstance(array, Array) else on_device(array, dtype)
+
+
+def _array(value: Any, name: str) -> Any:
+    """``value`` as an array: of NumPy, unless it is one of JAX or holds some."""
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"Argument `{name}` must hold numbers throughout, but is a masked array.")
     if isinstance(value, Sequence) and any(isinstance(part, str) for part in value):
@@ -66,7 +77,8 @@ def _array(value: Any, name: str, asarray: Callable[[Any], Any] = _on_device) ->
     if isinstance(value, Set | Iterator):
         raise ValueError(f"Argument `{name}` must be a number or a sequence, but is of type {type(value).__name__}.")
     try:
-        array = asarray(value)
+        plain = not any(isinstance(part, Array) for part in jax.tree.leaves(value))
+        array = np.asarray(value) if plain else jnp.asarray(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"Argument `{name}` must hold numbers, but is {value!r}.") from None
     if not jnp.issubdtype(array.dtype, jnp.number):

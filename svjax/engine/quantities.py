@@ -8,9 +8,9 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, DTypeLike
+from jaxtyping import Array, ArrayLike, DTypeLike
 
-from svjax.engine.arrays import Numbers, complex_array, known, real_array
+from svjax.engine.arrays import Numbers, complex_array, known, on_device, real_array
 
 Shape = tuple[str | int, ...]
 """Names of what there is one number for ("layers", "spins", ...) or fixed lengths, such as ("layers", 3)."""
@@ -45,23 +45,28 @@ class Quantity:
         for shape in self.shapes:
             lengths = tuple(sizes[part] if isinstance(part, str) else part for part in shape)
             if _fits(array.shape, shape, lengths):
-                return jnp.broadcast_to(array.astype(dtype), lengths)
+                if array.shape == lengths or not known(array):
+                    return jnp.broadcast_to(array.astype(dtype), lengths)
+                return on_device(np.broadcast_to(np.asarray(array), lengths), dtype)
         wanted = [f"shape {tuple(sizes[part] if isinstance(part, str) else part for part in s)}" for s in self.shapes]
         per = [f" (one per {s[0][:-1]})" if s and isinstance(s[0], str) else "" for s in self.shapes]
         told = " or ".join(a + b for a, b in zip(wanted, per, strict=True))
         raise ValueError(f"Argument `{name}` must have {told}, but has shape {array.shape}.")
 
-    def check(self, name: str, value: Array) -> None:
+    def check(self, name: str, value: ArrayLike) -> None:
         """Raise a ValueError for impossible values (skipped while they are traced)."""
-        if not holds(jnp.isfinite(value)):
+        if not known(value):
+            return
+        value = np.asarray(value)
+        if not np.all(np.isfinite(value)):
             raise ValueError(f"Argument `{name}` must be finite, but is {shown(value)}.")
-        if self.least is not None and not holds(value > self.least if self.strict else value >= self.least):
+        if self.least is not None and not np.all(value > self.least if self.strict else value >= self.least):
             must = "be positive" if self.strict and self.least == 0 else f"not be below {self.least:g}"
             must = "not be negative" if self.least == 0 and not self.strict else must
             raise ValueError(f"Argument `{name}` must {must}, but is {shown(value)}.")
         if self.directions:
-            length = jnp.linalg.norm(value, axis=-1)
-            if not holds(jnp.abs(length - 1) < 1e-3):
+            length = np.linalg.norm(value, axis=-1)
+            if not np.all(np.abs(length - 1) < 1e-3):
                 raise ValueError(f"Argument `{name}` must be of unit length, but lengths are {shown(length)}.")
 
 
@@ -86,11 +91,11 @@ def _fits(has: tuple[int, ...], shape: Shape, lengths: tuple[int, ...]) -> bool:
     return all(mine in (1, full) for mine, full in zip(reversed(has), reversed(lengths), strict=False))
 
 
-def holds(condition: Array) -> bool:
+def holds(condition: ArrayLike) -> bool:
     """Whether a condition holds everywhere; yes when it is traced, because its values are not known yet."""
-    return not known(condition) or bool(jnp.all(condition))
+    return not known(condition) or bool(np.all(condition))
 
 
-def shown(value: Array) -> str:
+def shown(value: ArrayLike) -> str:
     """An array for a message."""
     return np.array2string(np.asarray(value), precision=6, threshold=12)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from svjax.engine.arrays import PerLead, Scalar
 from svjax.engine.eigenbasis import lapack_on_one_thread
+from svjax.engine.tracing import inlined
 from svjax.macrospin.layer_derivatives import differentiable_layers
 from svjax.macrospin.layer_response import Layers, layers_at, parallel
 from svjax.macrospin.model import TwoVectors, direction
@@ -51,6 +52,7 @@ class AngleTable(eqx.Module):
         return jnp.maximum(*parts)
 
 
+@inlined
 def clenshaw(series: Float[Array, "orders ..."], x: Scalar) -> Array:
     """sum_n series_n T_n(x) by Clenshaw's recurrence, written out so that it compiles to one loop."""
     now = after = jnp.zeros_like(series[0])
@@ -73,8 +75,13 @@ def angle_table(valve: SpinValve, mu: PerLead, rate: Scalar, count: int) -> tupl
             layers, spins = layers_at(valve, mu, jnp.asarray(cosine, valve.dtype), rate, start)
             found.append(layers)
             last.append(spins)
-        layers = jax.block_until_ready(jax.tree.map(lambda *parts: jnp.stack(parts), *found))
+        layers = jax.block_until_ready(_stacked(found))
     return _interpolated(layers, jnp.asarray(chebyshev_cosines(count), valve.dtype)), layers
+
+
+@jax.jit
+def _stacked(parts: list[Layers]) -> Layers:
+    return jax.tree.map(lambda *part: jnp.stack(part), *parts)
 
 
 def traced_table(valve: SpinValve, mu: PerLead, rate: Scalar, count: int) -> tuple[AngleTable, Layers]:
@@ -108,6 +115,7 @@ def coefficients(layers: Layers, cosine: Scalar) -> Coefficients:
     return Coefficients(field, jnp.stack([nn, -tn, plane, mixed], -1), layers.length)
 
 
+@inlined
 def field_and_inertia(at: Coefficients, m: TwoVectors) -> tuple[TwoVectors, Float[Array, "2 3 2 3"]]:
     """The fields across the unit vectors m (2, 3) and A (2, 3, 2, 3), rows across m_l; columns act across m_k."""
     normal, other = jnp.cross(m[0], m[1]), m[::-1]

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from svjax.engine.arrays import Columns, Matrix, Numbers, PerLead, Spins
 from svjax.engine.parts import Parts, apart, together
 from svjax.engine.shown import Shown
+from svjax.engine.tracing import inlined
 from svjax.model.extended import extended, extended_lattice
 from svjax.model.hamiltonian import BareHamiltonian, apply_effective, bare_hamiltonian, with_spins
 from svjax.model.leads import check_mu, column_values, contact_blocks, stored_columns, sum_over_poles
@@ -97,6 +98,7 @@ def pi_derivative(valve: SpinValve, of: Coefficients, blocks: Array, pi: Parts, 
     return inflow - 1j * (apply_effective(of.bare, blocks, pi) - chi * pi)
 
 
+@inlined
 def local_spin_density(valve: SpinValve, rho: Any) -> Spins:
     """s_j = Tr(rho_jj sigma)/2 of the electrons on the spins' sites, (N_S, 3)."""
     up = 2 * valve.lattice.spin_sites
@@ -104,6 +106,7 @@ def local_spin_density(valve: SpinValve, rho: Any) -> Spins:
     return jnp.stack([flip.real, -flip.imag, (rho[up, up] - rho[up + 1, up + 1]).real / 2], -1)
 
 
+@inlined
 def spins_derivative(valve: SpinValve, state: State) -> Spins:
     """Eq. (10): dS_j/dt = S_j x B_j, with the field of `effective_field`, and damped where the valve says so."""
     return torque(valve, state.spins, effective_field(valve, state.spins, local_spin_density(valve, state.rho)))

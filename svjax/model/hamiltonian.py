@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact
 
 from svjax.engine.arrays import Matrix, Numbers, Scalar, Spins, real_array
+from svjax.engine.tracing import inlined
 from svjax.lattices.lattice import Lattice
 from svjax.model.leads import PAULI, broadening
 from svjax.model.spins import coupling
@@ -59,6 +60,7 @@ def local_blocks(valve: SpinValve, spins: Spins) -> Complex[Array, "sites 2 2"]:
     return with_spins(bare_hamiltonian(valve), spins)
 
 
+@inlined
 def bond_blocks(valve: SpinValve) -> Inexact[Array, "bonds *spinor"] | None:
     """H_ij = -hopping A_ij of every bond (i, j): (bonds,) or (bonds, 2, 2); None where all A_ij are one.
 
@@ -81,6 +83,7 @@ def bond_blocks(valve: SpinValve) -> Inexact[Array, "bonds *spinor"] | None:
     return blocks
 
 
+@inlined
 def bond_matrices(valve: SpinValve) -> Complex[Array, "bonds 2 2"]:
     """`bond_blocks` as 2x2 matrices, whatever they are."""
     blocks = bond_blocks(valve)
@@ -115,14 +118,23 @@ def _on_spinors(blocks: Inexact[Array, "sites 2 2"], x: Any) -> Any:
 def effective_hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:
     """(2N, 2N) dense H_eff = H - (i/2) Gamma, for direct solvers; never used in the time loop."""
     valve = canonical(valve)
-    blocks = local_blocks(valve, real_array(spins, "spins").astype(valve.dtype))
-    return apply_effective(bare_hamiltonian(valve), blocks, jnp.eye(valve.lattice.dim, dtype=blocks.dtype))
+    return _dense(valve, real_array(spins, "spins").astype(valve.dtype))
 
 
 def hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:
     """(2N, 2N) dense H of Eq. (1), without the leads."""
-    h_eff = effective_hamiltonian(valve, spins)
-    return (h_eff + h_eff.conj().T) / 2
+    return _hermitian_part(effective_hamiltonian(valve, spins))
+
+
+@inlined
+def _dense(valve: SpinValve, spins: Spins) -> Matrix:
+    blocks = local_blocks(valve, spins)
+    return apply_effective(bare_hamiltonian(valve), blocks, jnp.eye(valve.lattice.dim, dtype=blocks.dtype))
+
+
+@inlined
+def _hermitian_part(matrix: Matrix) -> Matrix:
+    return (matrix + matrix.conj().T) / 2
 
 
 def hopping_reach(valve: SpinValve) -> float:

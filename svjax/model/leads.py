@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from svjax.engine.arrays import Columns, Numbers, PerLead, known, real_array
+from svjax.engine.tracing import inlined
 from svjax.lattices.lattice import Lattice
 from svjax.model.valve import SpinValve, lead_poles
 from svjax.reservoirs.poles import Poles
@@ -61,6 +62,7 @@ def check_mu(valve: SpinValve, mu: Numbers | None) -> PerLead:
     return mu.astype(valve.dtype)
 
 
+@inlined
 def contact_blocks(valve: SpinValve) -> Complex[Array, "contacts 2 2"]:
     """Gamma_l (1 + p_l.sigma) of every contact site, lead after lead."""
     lead = valve.lattice.contact_leads

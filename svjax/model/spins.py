@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from svjax.engine.arrays import Scalar, Spins
+from svjax.engine.tracing import inlined
 from svjax.model.valve import SpinValve, per_spin
 
 
@@ -37,6 +38,7 @@ TERMS = (exchange_energy, bond_energy, zeeman_energy, anisotropy_energy)
 """The terms of H_C, Eq. (2), without the coupling to the electrons. Another one is a function here, of any power."""
 
 
+@inlined
 def spin_energy(valve: SpinValve, spins: Spins) -> Scalar:
     """H_C of Eq. (2) without its coupling to the electrons, in units of the hopping."""
     return sum((term(valve, spins) for term in TERMS), jnp.zeros((), spins.dtype))
@@ -47,6 +49,7 @@ def coupling(valve: SpinValve) -> Float[Array, "spins"]:
     return per_spin(valve, "j_sd")
 
 
+@inlined
 def effective_field(valve: SpinValve, spins: Spins, spin_density: Spins) -> Spins:
     """B_j = -dH_C/dS_j, (N_S, 3), J_sd s_j included, so that dS/dt = S x B without damping.
 
@@ -56,6 +59,7 @@ def effective_field(valve: SpinValve, spins: Spins, spin_density: Spins) -> Spin
     return -jax.grad(spin_energy, 1)(valve, spins) - coupling(valve)[:, None] * spin_density
 
 
+@inlined
 def field_change(valve: SpinValve, spins: Spins, turn: Inexact[Array, "spins 3"]) -> Inexact[Array, "spins 3"]:
     """The first-order change of the field of `spin_energy` when the spins change by ``turn``, which may be complex."""
     bare = lambda s: -jax.grad(spin_energy, 1)(valve, s)
@@ -63,6 +67,7 @@ def field_change(valve: SpinValve, spins: Spins, turn: Inexact[Array, "spins 3"]
     return jax.lax.complex(change(turn.real), change(turn.imag)) if jnp.iscomplexobj(turn) else change(turn)
 
 
+@inlined
 def torque(valve: SpinValve, spins: Spins, field: Spins) -> Spins:
     """dS/dt, (N_S, 3), of dS/dt = S x B - alpha S x dS/dt, solved for it: [S x B - alpha S x (S x B)]/(1 + alpha^2)."""
     alpha = per_spin(valve, "damping")[:, None]
@@ -70,6 +75,7 @@ def torque(valve: SpinValve, spins: Spins, field: Spins) -> Spins:
     return (free - alpha * jnp.cross(spins, free)) / (1 + alpha**2)
 
 
+@inlined
 def tangents(spins: Spins) -> Float[Array, "spins 2 3"]:
     """Two unit vectors e1, e2 for each spin with e1 x e2 = S."""
     least = jax.nn.one_hot(jnp.argmin(jnp.abs(spins), -1), 3, dtype=spins.dtype)
@@ -78,12 +84,14 @@ def tangents(spins: Spins) -> Float[Array, "spins 2 3"]:
     return jnp.stack([e1, jnp.cross(spins, e1)], 1)
 
 
+@inlined
 def turn(spins: Spins, angles: Array) -> Spins:
     """Unit spins moved by ``angles`` (2N_S,) along their tangents."""
     moved = spins + jnp.einsum("jx,jxb->jb", angles.reshape(-1, 2), tangents(spins))
     return moved / jnp.linalg.norm(moved, axis=-1, keepdims=True)
 
 
+@inlined
 def stiffness(valve: SpinValve, spins: Spins, field: Spins, response: Array) -> Inexact[Array, "angles angles"]:
     """How the field across each spin answers to turns of all spins, e_i.dB/dS.e_j - S.B, (2N_S, 2N_S).
 
@@ -98,6 +106,7 @@ def stiffness(valve: SpinValve, spins: Spins, field: Spins, response: Array) -> 
     return total.reshape(angles, angles) - jnp.diag(along)
 
 
+@inlined
 def turn_rate(valve: SpinValve, stiffness: Array) -> Array:
     """M of d(angles)/dt = M angles at a torque-free state, from the answer of the field across the spins.
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from svjax.engine.arrays import Numbers, Spins, known, real_array
-from svjax.engine.quantities import holds, quantities, shown
+from svjax.engine.arrays import Numbers, Spins, known, on_host, real_array
+from svjax.engine.quantities import quantities, shown
 from svjax.engine.shown import Row, Shown, in_words
 from svjax.lattices import geometries
 from svjax.lattices.bond_lists import split, with_lists
@@ -186,10 +186,11 @@ def check(valve: SpinValve) -> None:
     for name, kind in QUANTITIES.items():
         if (value := getattr(valve, name)) is not None:
             kind.check(name, value)
-    size = jnp.linalg.norm(valve.lead_polarization, axis=-1)
-    if not holds(size <= 1 + 1e-6):
-        raise ValueError(f"Argument `lead_polarization` must not be longer than 1, but lengths are {shown(size)}.")
-    if not all(holds(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(valve.poles)):
+    if known(valve.lead_polarization):
+        size = np.linalg.norm(valve.lead_polarization, axis=-1)
+        if not np.all(size <= 1 + 1e-6):
+            raise ValueError(f"Argument `lead_polarization` must not be longer than 1, but lengths are {shown(size)}.")
+    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(valve.poles) if known(leaf)):
         raise ValueError("Argument `poles` must be finite, but is not.")
 
 
@@ -207,16 +208,17 @@ def lead_poles(valve: SpinValve) -> tuple[Poles, ...]:
 
 def per_spin(valve: SpinValve, name: str) -> Array:
     """The parameter ``name`` for every spin, from its value for all, per layer or per spin: (N_S,) or (N_S, 3)."""
-    value, lattice = getattr(valve, name), valve.lattice
+    value, lattice = on_host(getattr(valve, name)), valve.lattice
     vector = 1 if QUANTITIES[name].shapes[0][-1:] == (3,) else 0
     if value.ndim == vector:
-        return jnp.broadcast_to(value, (len(lattice.spin_sites), *value.shape))
+        broadcast_to = np.broadcast_to if known(value) else jnp.broadcast_to
+        return broadcast_to(value, (len(lattice.spin_sites), *value.shape))
     return value[lattice.spin_layers] if value.shape[0] == len(lattice.layers) else value
 
 
 def aligned_spins(valve: SpinValve) -> Spins:
     """(N_S, 3) every spin along its easy axis, the start of the paper's protocol."""
-    return per_spin(canonical(valve), "easy_axes")
+    return jnp.asarray(per_spin(canonical(valve), "easy_axes"))
 
 
 def check_spins(valve: SpinValve, spins: Numbers) -> Spins:
@@ -225,11 +227,11 @@ def check_spins(valve: SpinValve, spins: Numbers) -> Spins:
     shape = (len(valve.lattice.spin_sites), 3)
     if spins.shape != shape:
         raise ValueError(f"Argument `spins` must have shape {shape}, but has shape {spins.shape}.")
-    length = jnp.linalg.norm(spins, axis=-1)
-    if not holds(jnp.abs(length - 1) < 1e-3):
-        raise ValueError(f"Argument `spins` must be of unit length, but lengths reach {shown(_farthest(length))}.")
+    if known(spins):
+        length = np.linalg.norm(spins, axis=-1)
+        off = np.where(np.isfinite(length), np.abs(length - 1), np.inf)
+        if not np.all(off < 1e-3):
+            raise ValueError(
+                f"Argument `spins` must be of unit length, but lengths reach {shown(length[off.argmax()])}."
+            )
     return spins
-
-
-def _farthest(length: Array) -> Array:
-    return length[jnp.argmax(jnp.where(jnp.isfinite(length), jnp.abs(length - 1), jnp.inf))]

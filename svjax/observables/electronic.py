@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import jax
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, ArrayLike, Complex, Float
 
 from svjax.engine.arrays import Matrix, Scalar, Spins, Vector
+from svjax.engine.tracing import inlined
 from svjax.model.equations import State, coupled_derivative, local_spin_density
 from svjax.model.extended import bonds_to_lead, extended
 from svjax.model.hamiltonian import bond_matrices, hamiltonian
@@ -99,6 +101,13 @@ def bond_flow(
     which = np.arange(len(valve.lattice.bonds)) if bonds is None else bonds
     along = np.ones(len(which), bool) if forward is None else forward
     i, j = np.where(along, valve.lattice.bond_array[which].T, valve.lattice.bond_array[which].T[::-1])
+    return _flow(valve, rho, which, along, i, j)
+
+
+@inlined
+def _flow(
+    valve: SpinValve, rho: Matrix, which: ArrayLike, along: Array, i: ArrayLike, j: ArrayLike
+) -> Complex[Array, "bonds 2 2"]:
     n, blocks = valve.lattice.n_sites, bond_matrices(valve)[which]
     into = jnp.where(along[:, None, None], jnp.swapaxes(blocks.conj(), 1, 2), blocks)
     return into @ rho.reshape(n, 2, n, 2)[i, :, j, :]
@@ -127,16 +136,24 @@ def total_spin(valve: SpinValve, state: State) -> Vector:
 
 def energy(valve: SpinValve, state: State) -> Scalar:
     """Tr(rho H(S)) + H_C(S), the coupling counted once, in units of the hopping: conserved by an isolated valve."""
-    valve = canonical(valve)
+    return _energy(canonical(valve), state)
+
+
+@inlined
+def _energy(valve: SpinValve, state: State) -> Scalar:
     electrons = jnp.einsum("ij,ji->", own_rho(valve, state), hamiltonian(valve, state.spins)).real
     return electrons + spin_energy(valve, state.spins)
 
 
 def charge_balance(valve: SpinValve, state: State) -> Scalar:
     """d<N>/dt from the equation of motion minus 2 sum_l Re Tr Pi_l over the leads: zero in exact arithmetic."""
-    valve = canonical(valve)
+    return _charge_balance(canonical(valve), state)
+
+
+@inlined
+def _charge_balance(valve: SpinValve, state: State) -> Scalar:
     wide = extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))  # levels do not change the trace
-    rate = jnp.trace(jax.jit(coupled_derivative)(wide, state, jnp.zeros_like(wide.temperature)).rho).real
+    rate = jnp.trace(coupled_derivative(wide, state, jnp.zeros_like(wide.temperature)).rho).real
     inflow = [jnp.einsum("css->", lead_blocks(wide, state, lead)).real for lead in range(len(valve.lattice.contacts))]
     return rate - 2 * sum(inflow, jnp.zeros_like(rate))
 
@@ -162,6 +179,11 @@ def lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "co
     if (bonds := bonds_to_lead(valve, lead)) is not None:
         wide = extended(valve, jnp.zeros(count, valve.dtype))
         return -1j * bond_flow(wide, state.rho, bonds, np.zeros(len(bonds), bool))
+    return _wide_lead_blocks(valve, state, lead)
+
+
+@partial(inlined, static_argnums=2)
+def _wide_lead_blocks(valve: SpinValve, state: State, lead: int) -> Complex[Array, "contact 2 2"]:
     rows, own = valve.lattice.contact_rows[lead], leads(valve)[lead]
     local = (jnp.eye(len(rows), dtype=state.rho.dtype) - 2 * state.rho[np.ix_(rows, rows)]) @ own.gamma / 4
     local = local + sum_over_poles(valve, state.pi)[lead][rows]
