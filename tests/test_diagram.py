@@ -16,7 +16,8 @@ GRID = "--voltage 0,0.5 --field-range=-0.4:0.4:3 --duration 200 --angles 5 --sta
 def test_the_command_writes_a_diagram_that_every_door_opens(tmp_path, capsys):
     out = tmp_path / "diagram"
     assert main(["diagram", *VALVE.split(), *GRID.split(), "--out", str(out)]) == 0
-    told = capsys.readouterr().out
+    told, sized = capsys.readouterr()
+    assert "svjax: 6 points; " in sized
     assert (out / "diagram.png").stat().st_size > 10_000
     diagram = sv.open(out)
     assert dict(diagram.sizes) == {"voltage": 2, "field": 3, "layer": 2, "component": 3}
@@ -36,7 +37,10 @@ def test_the_command_writes_a_diagram_that_every_door_opens(tmp_path, capsys):
     assert "`overwrite` replaces a diagram" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--field-range", "1:2"], ["--axis", "0", "0", "0"], ["--duration", "-1"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--field-range", "1:2"], ["--axis", "0", "0", "0"], ["--duration", "-1"], ["--field-range", "0:1:10000000000"]],
+)
 def test_bad_words(words, tmp_path, capsys):
     assert main(["diagram", *VALVE.split(), *words, "--out", str(tmp_path / "x")]) == 2
     assert "Traceback" not in capsys.readouterr().err and not (tmp_path / "x").exists()

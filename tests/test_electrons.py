@@ -118,7 +118,7 @@ def test_isolated_electrons_have_derivatives_where_levels_are_degenerate(tempera
     valve = sv.SpinValve.from_bonds(16, bonds, [[0], [6]], j_sd=0.0, mu_bar=0.1)
     spins = random_spins(np.random.default_rng(7), 2)
     weight = np.random.default_rng(8).normal(size=(32, 32)) + 1j
-    loss = lambda v: jnp.sum((sv.stationary(v, spins, temperature=temperature).rho * weight).real)
+    loss = jax.jit(lambda v: jnp.sum((sv.stationary(v, spins, temperature=temperature).rho * weight).real))
     slope = jax.grad(loss)(valve)
     for name in ("j_sd", "mu_bar", "hopping"):
         shifted = lambda h, name=name: loss(replaced(valve, name, getattr(valve, name) + h))

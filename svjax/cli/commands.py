@@ -160,11 +160,14 @@ def diagram(options: DiagramOptions) -> int:
     """`svjax diagram`: where the layers end and when they switch, over voltage and field."""
     from svjax import plot
     from svjax.cli import describe
-    from svjax.simulations import diagram, tables
+    from svjax.simulations import diagram, size, tables
     from svjax.storage import folders
 
     started = time.monotonic()
     folder, voltages, fields, valve = options.folder(), options.voltages(), options.fields(), options.valve()
+    needed = size.size_of_diagram(len(voltages) * len(fields), valve.lattice.dim, len(valve.lattice.spin_sites))
+    needed.check(folder)
+    print(f"svjax: {needed}", file=sys.stderr)
     folders.check_target(folder, options.overwrite, diagram.FORMAT)
     chosen = {name: getattr(options, name) for name in ("drop", "axis", "start", "duration", "angles")}
     with _counted(len(voltages), "table") as bar:

@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Complex, DTypeLike, Float
 from svjax.dynamics.eigenproblem import Linearization, Roots, careful_roots, find_roots, linearization
 from svjax.dynamics.stability import count_growing
 from svjax.dynamics.torques import torque_limit, unrest
-from svjax.engine.arrays import PerLead, known
+from svjax.engine.arrays import PerLead, known, on_host
 from svjax.engine.shown import Shown
 from svjax.model.equations import State, check_state, spins_derivative
 from svjax.model.extended import extended
@@ -106,9 +106,10 @@ def chosen_roots(
 ) -> tuple[Roots, Array, Array]:
     """What ``find`` finds, the numbers of the ``count`` roots that come first in ``order``, and which are wrong."""
     n_spins = len(problem.valve.lattice.spin_sites)
-    roots = find(problem, n_spins if order == "decay" else min(count + 1, n_spins))
-    key = -roots.rates.real if order == "decay" else jnp.abs(roots.rates)
-    chosen = jnp.argsort(key)[: min(count, n_spins)]
+    roots = jax.tree.map(on_host, find(problem, n_spins if order == "decay" else min(count + 1, n_spins)))
+    of = np if known(roots.rates) else jnp
+    key = -roots.rates.real if order == "decay" else of.abs(roots.rates)
+    chosen = of.argsort(key)[: min(count, n_spins)]
     return roots, chosen, ~((roots.residuals[chosen] <= residual_limit(problem.valve.dtype)) & roots.distinct)
 
 

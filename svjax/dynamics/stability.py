@@ -7,6 +7,9 @@ from jaxtyping import Array
 
 from svjax.dynamics.eigenproblem import Linearization, careful_roots
 
+TOGETHER = 3
+"""Determinants that one program takes; what is less is filled up."""
+
 
 def count_growing(problem: Linearization, most: int = 4000) -> int:
     """The number of roots with Re lambda > 0, by the argument principle along the imaginary axis.
@@ -29,8 +32,8 @@ def count_growing(problem: Linearization, most: int = 4000) -> int:
     factors = np.concatenate([known, -np.ones(angles - len(known))])
 
     def values(omega: np.ndarray) -> np.ndarray:
-        parts = -(-len(omega) // 8)
-        chunks = [_determinants(problem, part) for part in np.split(np.resize(omega, 8 * parts), parts)]
+        parts = -(-len(omega) // TOGETHER)
+        chunks = [_determinants(problem, part) for part in np.split(np.resize(omega, TOGETHER * parts), parts)]
         sign, size = (np.concatenate(part)[: len(omega)] for part in zip(*chunks, strict=True))
         distance = 1j * omega[:, None] - factors
         return sign / np.prod(distance / np.abs(distance), 1) * np.exp(size - np.log(np.abs(distance)).sum(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Bool, Complex
 from svjax.engine.arrays import Matrix, Numbers, PerLead, Spins, known
 from svjax.engine.eigenbasis import Eigenbasis, eigenbasis
 from svjax.engine.lyapunov import lyapunov
+from svjax.engine.tracing import inlined
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian
 from svjax.model.leads import check_mu, leads
@@ -21,10 +23,15 @@ from svjax.model.valve import SpinValve, check_spins, prepare
 def isolated_density_matrix(h: Matrix, temperature: Numbers | None = None) -> Matrix:
     """rho = f(H) of an isolated valve: the Fermi function at ``temperature`` and level 0, or its limit T -> 0."""
     if temperature is None:
-        return _function_of(h, jnp.zeros((), h.real.dtype), _step_occupations)
+        return _isolated(h, np.zeros((), h.dtype).real, _step_occupations)
     if known(temperature) and not np.all(np.asarray(temperature) > 0):
         raise ValueError(f"Argument `temperature` must be positive, but is {temperature}.")
-    return _function_of(h, jnp.asarray(temperature, h.real.dtype), _fermi_occupations)
+    return _isolated(h, jnp.asarray(temperature, np.zeros((), h.dtype).real.dtype), _fermi_occupations)
+
+
+@partial(inlined, static_argnums=2)
+def _isolated(h: Matrix, temperature: Array, occupations: Callable) -> Matrix:
+    return _function_of(h, temperature, occupations)
 
 
 def _step_occupations(energies: Array, temperature: Array) -> tuple[Array, Array, Array]:

@@ -108,7 +108,7 @@ def check_poles(valve: SpinValve, spins: Spins, mu: PerLead, refuse: bool = Fals
     if not len(rows):
         return
     outer = rows[np.unique([rows.argmin(0), rows.argmax(0)])]
-    mu = jnp.asarray(max(outer, key=lambda row: bound_of_pole_error(valve, row))) + 0.0
+    mu = max(outer, key=lambda row: bound_of_pole_error(valve, row)) + 0.0
     if bound_of_pole_error(valve, mu) <= LIMIT or not (error := pole_error(valve, spins, mu)) > LIMIT:
         return
     levels = in_words(mu)

@@ -89,21 +89,21 @@ def descend(problem: Problem, u: Array, most: int, report: Report, stage: str = 
     What is not finite counts as too large.
     """
     loss, gradient = problem(u)
-    state, idle, first = LBFGS.init(u), 0, float(jnp.max(jnp.abs(gradient)))
+    state, idle, first = LBFGS.init(u), 0, float(np.max(np.abs(gradient)))
     outcome = lambda converged, reason: Outcome(u, loss, gradient, converged, reason)
     for step in range(1, most + 1):
-        if float(jnp.max(jnp.abs(gradient))) <= TINY * max(first, abs(float(loss))):
+        if float(np.max(np.abs(gradient))) <= TINY * max(first, abs(float(loss))):
             return outcome(True, "converged: the gradient vanishes")
         direction, state = _next(gradient, state, u)
-        if not float(direction @ gradient) > 0:  # the curvature seen so far misleads: forget it
+        if not float(np.vdot(direction, gradient)) > 0:  # the curvature seen so far misleads: forget it
             direction, state = _next(gradient, LBFGS.init(u), u)
-        direction = direction * min(1.0, LONGEST / float(jnp.max(jnp.abs(direction))))
+        direction = np.asarray(direction) * min(1.0, LONGEST / float(np.max(np.abs(direction))))
         found = _shorter(problem, u, loss, gradient, direction)
         if found is None:
             return outcome(False, "stopped: no step along the gradient lowers the loss")
         before, (u, loss, gradient) = loss, found
         report(stage, step, float(loss), np.asarray(u))
-        idle = idle + 1 if float(before - loss) <= TINY * abs(float(before)) else 0
+        idle = idle + 1 if float(before) - float(loss) <= TINY * abs(float(before)) else 0
         if idle == 2:
             return outcome(True, f"converged: the loss falls by less than {TINY:g} of itself")
     return outcome(False, f"stopped: {most} steps were made")
@@ -111,11 +111,11 @@ def descend(problem: Problem, u: Array, most: int, report: Report, stage: str = 
 
 def _shorter(problem: Problem, u: Array, loss: Array, gradient: Array, direction: Array, most: int = 12):
     """u, loss and gradient after the longest of the steps -direction/2^k that lowers the loss enough, or None."""
-    slope = direction @ gradient
+    slope = float(np.vdot(direction, gradient))
     for length in 0.5 ** np.arange(most):
-        trial = u - length * direction
+        trial = jnp.asarray(np.asarray(u) - length * direction)
         value, derivative = problem(trial)
-        if float(value) <= float(loss - 1e-4 * length * slope) and bool(jnp.all(jnp.isfinite(derivative))):
+        if float(value) <= float(loss) - 1e-4 * length * slope and np.all(np.isfinite(derivative)):
             return trial, value, derivative
     return None
 

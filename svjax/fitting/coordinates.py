@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from svjax.engine.tracing import inlined
 from svjax.model.parameters import get_parameter
 
 POSITIVE = ("hopping", "lead_coupling", "temperature", "width", "n_s")
@@ -54,6 +55,7 @@ class Parameters(eqx.Module):
     high: tuple[float, ...] = eqx.field(static=True)
     priors: tuple[tuple[float, float] | None, ...] = eqx.field(static=True)
 
+    @inlined
     def physical(self, u: Coordinates) -> Coordinates:
         """x of u."""
         return jnp.stack([self._map(k, u[k]) for k in range(len(self.names))])
@@ -62,13 +64,14 @@ class Parameters(eqx.Module):
         """x of u by name."""
         return dict(zip(self.names, self.physical(u), strict=True))
 
+    @inlined
     def slopes(self, u: Coordinates) -> Coordinates:
         """dx/du."""
         return jnp.diagonal(jax.jacfwd(self.physical)(u))
 
     def at_bounds(self, u: Coordinates) -> Bool[np.ndarray, "n"]:
         """Which parameters have come so near to a bound that x hardly moves with u any more."""
-        return np.asarray(jnp.abs(self.slopes(u)) < AT_BOUND * jnp.abs(self.slopes(jnp.zeros_like(u))))
+        return np.abs(self.slopes(u)) < AT_BOUND * np.abs(self.slopes(np.zeros_like(u)))
 
     def surprise(self, x: Coordinates) -> Float[Array, "priors"]:
         """(x - mean)/error of the parameters that have a prior."""

@@ -140,6 +140,6 @@ def _hermitian_part(matrix: Matrix) -> Matrix:
 def hopping_reach(valve: SpinValve) -> float:
     """The largest sum of |H_ij| along a row, j the neighbours of i: no level of the hopping part lies further out."""
     ends, blocks = valve.lattice.bond_array, bond_blocks(valve)
-    sized = np.full(len(ends), valve.hopping) if blocks is None else np.asarray(blocks)
+    sized = np.full(len(ends), float(valve.hopping)) if blocks is None else np.asarray(blocks)
     size = np.linalg.norm(sized, 2, axis=(1, 2)) if sized.ndim == 3 and len(ends) else np.abs(sized).reshape(len(ends))
     return float(np.bincount(ends.ravel(), np.repeat(size, 2), valve.lattice.n_sites).max(initial=0.0))

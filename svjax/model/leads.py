@@ -41,14 +41,23 @@ class Lead(NamedTuple):
 
 def leads(valve: SpinValve) -> tuple[Lead, ...]:
     """All leads of a valve whose leaves are arrays."""
-    blocks, found, end, first = contact_blocks(valve), [], 0, 0
-    for number, (rows, poles) in enumerate(zip(valve.lattice.contact_rows, lead_poles(valve), strict=True)):
+    found, end = [], 0
+    parts = zip(valve.lattice.contact_rows, *_couplings(valve), lead_poles(valve), strict=True)
+    for rows, gamma, temperature, poles in parts:
         start, end = end, end + len(rows) * len(poles.xi)
-        own, first = blocks[first : first + len(rows) // 2], first + len(rows) // 2
-        diagonal = jnp.eye(len(own), dtype=own.dtype)[:, None, :, None] * own[:, :, None, :]
-        gamma = diagonal.reshape(len(rows), len(rows))
-        found.append(Lead(rows, slice(start, end), gamma, valve.temperature[number], poles))
+        found.append(Lead(rows, slice(start, end), gamma, temperature, poles))
     return tuple(found)
+
+
+@inlined
+def _couplings(valve: SpinValve) -> tuple[list[Array], list[Array]]:
+    """Gamma_l on the contact sites of each lead, and T_l."""
+    blocks, gammas, first = contact_blocks(valve), [], 0
+    for sites in valve.lattice.contacts:
+        own, first = blocks[first : first + len(sites)], first + len(sites)
+        diagonal = jnp.eye(len(own), dtype=own.dtype)[:, None, :, None] * own[:, :, None, :]
+        gammas.append(diagonal.reshape(2 * len(sites), 2 * len(sites)))
+    return gammas, [valve.temperature[number] for number in range(len(gammas))]
 
 
 def check_mu(valve: SpinValve, mu: Numbers | None) -> PerLead:

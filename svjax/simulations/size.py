@@ -57,6 +57,12 @@ def size_of_curve(points: int, dim: int, spins: int) -> Size:
     return Size(points, 0, (3 * spins + 12) * each, points * (each + 24 * spins))
 
 
+def size_of_diagram(points: int, dim: int, spins: int) -> Size:
+    """What a phase diagram takes: matrices of one table for each processor, and a few numbers for each point."""
+    tables = (os.cpu_count() or 1) * size_of_curve(1, dim, spins).memory
+    return Size(points, 0, tables + 2000 * points, 64 * points)
+
+
 def memory_of_machine() -> float:
     """Bytes, as far as the system tells."""
     names = getattr(os, "sysconf_names", {})
