@@ -43,6 +43,9 @@ if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # r
 SLOW_LIMIT = 3600
 """Seconds that a slow test may take; those of the others stand in pyproject.toml."""
 
+LONG = {"test_bits", "test_gates", "test_gradients", "test_devices", "test_resume"}
+"""Files that take long for the number of their tests."""
+
 MOST_MAPS, MOST_MEMORY, LEAST_GAIN = 7_000, 1.1e9, 0.25e9
 """A process that holds more memory maps or bytes than this drops its compiled programs, unless it holds little more
 than after it last did so; at the end of a file already at half of them, as the next file wants other programs."""
@@ -78,6 +81,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.path.stem not in LONG)  # files of a few long tests first: workers end together
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT))

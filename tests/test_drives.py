@@ -78,7 +78,7 @@ def test_a_drive_must_leave_the_leads_alone(name):
         sv.evolve(valve, sv.stationary(valve, sv.aligned_spins(valve)), None, 1.0, dt=0.05, drive=drive, method="rk38")
 
 
-@pytest.mark.parametrize("method", [pytest.param("rk38", marks=pytest.mark.slow), "etd"])
+@pytest.mark.parametrize("method", ["rk38", pytest.param("etd", marks=pytest.mark.slow)])
 def test_a_driven_run_is_differentiable_and_goes_on_where_it_was(method):
     valve = small_valve(poles=sv.pade_poles(6))
     start = sv.stationary(valve, sv.aligned_spins(valve))

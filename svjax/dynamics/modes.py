@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -107,7 +107,7 @@ def chosen_roots(
     """What ``find`` finds, the numbers of the ``count`` roots that come first in ``order``, and which are wrong."""
     n_spins = len(problem.valve.lattice.spin_sites)
     roots = jax.tree.map(on_host, find(problem, n_spins if order == "decay" else min(count + 1, n_spins)))
-    of = np if known(roots.rates) else jnp
+    of: Any = np if known(roots.rates) else jnp
     key = -roots.rates.real if order == "decay" else of.abs(roots.rates)
     chosen = of.argsort(key)[: min(count, n_spins)]
     return roots, chosen, ~((roots.residuals[chosen] <= residual_limit(problem.valve.dtype)) & roots.distinct)

@@ -23,10 +23,10 @@ from svjax.model.valve import SpinValve, check_spins, prepare
 def isolated_density_matrix(h: Matrix, temperature: Numbers | None = None) -> Matrix:
     """rho = f(H) of an isolated valve: the Fermi function at ``temperature`` and level 0, or its limit T -> 0."""
     if temperature is None:
-        return _isolated(h, np.zeros((), h.dtype).real, _step_occupations)
+        return _isolated(h, np.zeros((), jnp.finfo(h.dtype).dtype), _step_occupations)
     if known(temperature) and not np.all(np.asarray(temperature) > 0):
         raise ValueError(f"Argument `temperature` must be positive, but is {temperature}.")
-    return _isolated(h, jnp.asarray(temperature, np.zeros((), h.dtype).real.dtype), _fermi_occupations)
+    return _isolated(h, jnp.asarray(temperature, jnp.finfo(h.dtype).dtype), _fermi_occupations)
 
 
 @partial(inlined, static_argnums=2)

@@ -109,7 +109,7 @@ def descend(problem: Problem, u: Array, most: int, report: Report, stage: str = 
     return outcome(False, f"stopped: {most} steps were made")
 
 
-def _shorter(problem: Problem, u: Array, loss: Array, gradient: Array, direction: Array, most: int = 12):
+def _shorter(problem: Problem, u: Array, loss: Array, gradient: Array, direction: np.ndarray, most: int = 12):
     """u, loss and gradient after the longest of the steps -direction/2^k that lowers the loss enough, or None."""
     slope = float(np.vdot(direction, gradient))
     for length in 0.5 ** np.arange(most):
