@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from svjax.reservoirs.poles import Poles
 
 
+Method = Literal["rk38", "etd"]
+
 STRIP = ("length", "width", "pinned", "free", "buffer")
 """The options that only a strip has."""
 
@@ -157,7 +159,7 @@ class RunOptions(ValveOptions):
     """Time after the quench, stage 2 [hbar/gamma]."""
     dt: float | None = None
     """Time step; as long as the valve and the bias allow if not given [hbar/gamma]."""
-    method: Literal["rk38", "etd"] = "etd"
+    method: Method = "etd"
     """etd: exponential steps, which follow any poles. rk38: the paper's Runge-Kutta method, with steps of 0.02."""
     save_every: int | None = None
     """Steps between saves; about every 0.5 hbar/gamma if not given [steps]."""

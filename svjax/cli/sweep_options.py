@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from svjax.cli.options import Count, ShapeOptions, ValveOptions, noise_key
+from svjax.cli.options import Count, Method, ShapeOptions, ValveOptions, noise_key
 from svjax.cli.parameters import OPTIONS, rank, texts, with_parameters
 from svjax.cli.words import free_name, numbers
 
@@ -49,7 +49,7 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
     """Time of the runs after the quench [hbar/gamma]."""
     dt: float | None = None
     """Time step; as long as all valves and biases allow if not given [hbar/gamma]."""
-    method: Literal["rk38", "etd"] = "etd"
+    method: Method = "etd"
     """etd: exponential steps, which follow any poles. rk38: the paper's Runge-Kutta method, with steps of 0.02."""
     save_every: int | None = None
     """Steps between saves; about every 0.5 hbar/gamma if not given [steps]."""
