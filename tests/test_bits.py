@@ -13,8 +13,12 @@ LIMIT = 300.0
 
 
 @pytest.mark.timeout(LIMIT + 20)
-@pytest.mark.parametrize(("name", "count"), [("evolve", 2), ("protocol", 3), ("storage", 1)])
-def test_runs_agree_to_the_last_bit(launch, name, count):
+@pytest.mark.parametrize(
+    ("name", "chosen", "count"),
+    [("evolve", "test", 2), ("protocol", "bias", 1), ("protocol", "not bias", 2), ("storage", "test", 1)],
+)
+def test_runs_agree_to_the_last_bit(launch, name, chosen, count):
     file = Path(__file__).with_name(f"test_{name}.py")
-    program = launch([sys.executable, "-m", "pytest", "-q", "-m", "bits", "-p", "no:cacheprovider", file], **USUAL)
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "bits", "-k", chosen, "-p", "no:cacheprovider", file]
+    program = launch(command, **USUAL)
     assert program.end(LIMIT) == 0 and f"{count} passed" in program.text, program.text
