@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Complex, DTypeLike, Float
 from svjax.dynamics.eigenproblem import Linearization, Roots, careful_roots, find_roots, linearization
 from svjax.dynamics.stability import count_growing
 from svjax.dynamics.torques import torque_limit, unrest
-from svjax.engine.arrays import PerLead, known, on_host
+from svjax.engine.arrays import PerLead, known, numerics, on_host
 from svjax.engine.shown import Shown
 from svjax.model.equations import State, check_state, spins_derivative
 from svjax.model.extended import extended
@@ -107,7 +107,7 @@ def chosen_roots(
     """What ``find`` finds, the numbers of the ``count`` roots that come first in ``order``, and which are wrong."""
     n_spins = len(problem.valve.lattice.spin_sites)
     roots = jax.tree.map(on_host, find(problem, n_spins if order == "decay" else min(count + 1, n_spins)))
-    of: Any = np if known(roots.rates) else jnp
+    of = numerics(roots.rates)
     key = -roots.rates.real if order == "decay" else of.abs(roots.rates)
     chosen = of.argsort(key)[: min(count, n_spins)]
     return roots, chosen, ~((roots.residuals[chosen] <= residual_limit(problem.valve.dtype)) & roots.distinct)

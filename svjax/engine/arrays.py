@@ -58,6 +58,11 @@ def on_host(value: Any) -> Any:
     return np.asarray(value) if known(value) else value
 
 
+def numerics(*values: object) -> Any:
+    """NumPy for values that are known, jax.numpy for others: the same functions."""
+    return np if known(*values) else jnp
+
+
 def on_device(array: np.ndarray, dtype: DTypeLike) -> Array:
     """A copy of an array of NumPy, made without a program (`jax.numpy.array` compiles one for each shape)."""
     return jax.device_put(np.array(array, dtype))

@@ -6,12 +6,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from svjax.engine.arrays import Numbers, PerLead, Scalar, known, on_device, real_array
-from svjax.engine.quantities import quantity
+from svjax.engine.arrays import Numbers, PerLead, Scalar, numerics, on_host, real_array
+from svjax.engine.quantities import holds, quantity
 from svjax.lattices.lattice import Lattice
 from svjax.reservoirs.bands import AbstractBand, band_of_type
 from svjax.reservoirs.poles import Poles
@@ -156,12 +155,9 @@ def tidy_axes(lattice: Lattice, axes: Numbers | None) -> Array:
     """Unit vectors along ``axes``; if None, those of the paper for two layers and z for any others."""
     if axes is None:
         axes = _EASY_AXES if len(lattice.layers) == 2 else (0.0, 0.0, 1.0)
-    axes = real_array(axes, "easy_axes")
-    if known(axes):
-        host = np.asarray(axes)
-        length = np.linalg.norm(host, axis=-1, keepdims=True)
-        if not np.all(length != 0):
-            raise ValueError("Argument `easy_axes` must hold directions, but one of them is the zero vector.")
-        with np.errstate(invalid="ignore"):  # what is not finite is refused with all other parameters
-            return on_device(host / length, axes.dtype)
-    return axes / jnp.linalg.norm(axes, axis=-1, keepdims=True)
+    axes = on_host(real_array(axes, "easy_axes"))
+    length = numerics(axes).linalg.norm(axes, axis=-1, keepdims=True)
+    if not holds(length != 0):
+        raise ValueError("Argument `easy_axes` must hold directions, but one of them is the zero vector.")
+    with np.errstate(invalid="ignore"):  # what is not finite is refused with all other parameters
+        return axes / length

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from svjax.engine.arrays import Numbers, Spins, known, on_host, real_array
+from svjax.engine.arrays import Numbers, Spins, known, numerics, on_host, real_array
 from svjax.engine.quantities import quantities, shown
 from svjax.engine.shown import Row, Shown, in_words
 from svjax.lattices import geometries
@@ -211,8 +211,7 @@ def per_spin(valve: SpinValve, name: str) -> Array:
     value, lattice = on_host(getattr(valve, name)), valve.lattice
     vector = 1 if QUANTITIES[name].shapes[0][-1:] == (3,) else 0
     if value.ndim == vector:
-        broadcast_to: Any = np.broadcast_to if known(value) else jnp.broadcast_to
-        return broadcast_to(value, (len(lattice.spin_sites), *value.shape))
+        return numerics(value).broadcast_to(value, (len(lattice.spin_sites), *value.shape))
     return value[lattice.spin_layers] if value.shape[0] == len(lattice.layers) else value
 
 
