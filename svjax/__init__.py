@@ -178,7 +178,13 @@ if TYPE_CHECKING:
         save_run as save_run,
         store_convergence as store_convergence,
     )
+    from svjax.simulations.starts import (
+        load_spins as load_spins,
+        random_spins as random_spins,
+        thermal_spins as thermal_spins,
+    )
     from svjax.storage.netcdf import to_netcdf as to_netcdf
+    from svjax.sweeps.ensemble import ensemble as ensemble
     from svjax.sweeps.opening import open_store as open  # noqa: F401
     from svjax.sweeps.resume import resume as resume
     from svjax.sweeps.sweep import SweepProgress as SweepProgress, sweep as sweep
@@ -187,6 +193,10 @@ if TYPE_CHECKING:
 _ON_DEMAND = {
     "plot": "",
     "steady_curve": "simulations.curve",
+    "random_spins": "simulations.starts",
+    "thermal_spins": "simulations.starts",
+    "load_spins": "simulations.starts",
+    "ensemble": "sweeps.ensemble",
     "resume": "sweeps.resume",
     "sweep": "sweeps.sweep",
     "SweepProgress": "sweeps.sweep",

@@ -26,13 +26,14 @@ ROOMS = {
     " rigid_layers angle_table llg_results effective_llg critical_voltage slonczewski phase_diagram",
     "fitting": "coordinates data_checks targets multiple_shooting trial result minimise fit torques",
     "storage": "lock plain folders checkpoint lattice_file records driving netcdf",
-    "simulations": "size observed plan loop three_stage convergence dataset curve diagram tables run_checkpoint runs",
+    "simulations": "size observed plan loop three_stage convergence dataset curve diagram tables run_checkpoint runs"
+    " starts prolong",
     "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
-    " sweep resume",
+    " sweep resume ensemble",
     "plot": "style maps figures diagrams",
     "": "plot",
-    "cli": "describe describe_sweep words parameters options sweep_options diagram_options other_options bars commands"
-    " main __main__",
+    "cli": "describe describe_sweep words parameters starting options sweep_options diagram_options other_options bars"
+    " commands main __main__",
 }
 ORDER = [f"{room}.{name}".strip(".") for room, names in ROOMS.items() for name in names.split()]
 FOLDER = Path(__file__).parent.parent / "svjax"

@@ -348,3 +348,76 @@ def test_a_sweep_that_is_killed_again_and_again(tmp_path, kills, launch):
     for finished, begun in seen:
         assert np.array_equal(found["begun"].values[finished], begun[finished])
     assert (found["begun"] > 1).any()
+
+
+FEW = ["--length", "4", "--width", "1", "--pinned", "1", "--free", "1", "--poles", "8"]
+ENDS = {"relax": 3.0, "dt": 0.05, "save_every": 14, "method": "rk38"}
+
+
+@pytest.mark.parametrize("first", [2.05, 2.1])
+def test_a_run_prolonged_is_the_longer_run(tmp_path, first):
+    """Also where the first end is no save, and where the longer run is stopped on its way; t = 0 keeps its row."""
+    valve, bias = small_valve(), sv.Pulse([0.1, 0.0], [0.4, -0.2], center=2.5, width=0.7)
+    whole = sv.three_stage(valve, bias, duration=5.0, **ENDS, writer=sv.RunWriter(tmp_path / "whole"))
+    path = tmp_path / "run"
+    short = sv.three_stage(valve, bias, duration=first, **ENDS, writer=sv.RunWriter(path))
+    sv.store_convergence(path, sv.convergence_report(short))
+    sv.discard_checkpoint(path)
+    with pytest.raises(Stop):
+        sv.resume(path, until=5.0, progress=stopping(0))
+    assert sv.open_run(path).attrs["status"] == "running"
+    found, full = sv.resume(path), sv.open_run(tmp_path / "whole")
+    assert found["time"].identical(full["time"]) and found["mu"].identical(full["mu"])
+    assert found.attrs["duration"] == 5.0 and "convergence" not in found.attrs
+    for name in ("magnetization", "charge_current", "spin_current", "final_rho", "final_pi", "final_spins"):
+        np.testing.assert_allclose(found[name], full[name], atol=1e-14, rtol=0)
+    assert (found["stage"] == full["stage"]).all() and float(found["final_time"]) == whole.end
+
+
+def test_a_run_is_prolonged_from_the_command_line_and_again(tmp_path, capsys):
+    words = [*FEW, "--relax", "2", "--dt", "0.1", "--anisotropy", "0.4", "0.02"]
+    path = str(tmp_path / "run")
+    main(["run", *words, "--duration", "2", "--out", path])
+    assert main(["resume", path, "--until", "4"]) in (0, 3)
+    assert main(["resume", path, "--until", "4.5"]) in (0, 3)
+    assert sv.open_run(path)["time"].values[-1] == pytest.approx(4.5)
+    assert sv.load_convergence(sv.open_run(path)) is not None
+    capsys.readouterr()
+    for until, why in (("4", "later than the run's end, t = 4.5"), ("4.55", "whole"), ("nan", "until")):
+        assert main(["resume", path, "--until", until]) == 2
+        assert why in capsys.readouterr().err
+
+
+def test_a_stopped_run_is_given_a_later_end(tmp_path, monkeypatch):
+    save_always(monkeypatch)
+    path = stopped_run(tmp_path / "run", 1)
+    assert sv.open_run(path).attrs["status"] == "running"
+    found = sv.resume(path, until=SMALL["duration"] + 1)
+    sv.three_stage(
+        small_valve(),
+        sv.symmetric(1.0),
+        **SMALL | {"duration": SMALL["duration"] + 1},
+        writer=sv.RunWriter(tmp_path / "whole"),
+    )
+    full = sv.open_run(tmp_path / "whole")
+    np.testing.assert_allclose(found["magnetization"], full["magnetization"], atol=1e-14, rtol=0)
+    assert found["time"].identical(full["time"])
+
+
+def test_a_run_whose_later_end_was_not_laid_out_is_what_it_was(tmp_path, monkeypatch):
+    """Stopped before the new end is written: the run is complete, and can still be prolonged."""
+    path = tmp_path / "run"
+    sv.three_stage(small_valve(), sv.symmetric(1.0), writer=sv.RunWriter(path), **SMALL)
+    before = sv.open_run(path).load()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: {}["gone"])
+        with pytest.raises(KeyError):
+            sv.resume(path, until=SMALL["duration"] + 1)
+    assert sv.open_run(path).identical(before) and sv.resume(path).identical(before)
+    assert sv.resume(path, until=SMALL["duration"] + 1).attrs["status"] == "complete"
+
+
+def test_a_sweep_is_given_no_later_end(tmp_path):
+    make(tmp_path / "sweep")
+    with pytest.raises(ValueError, match="`until` must be the end of a run"):
+        sv.resume(tmp_path / "sweep", until=9.0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from svjax.cli.bars import Bar, clock
 from svjax.cli.diagram_options import DiagramOptions
-from svjax.cli.options import RunOptions, SteadyOptions, noise_key
+from svjax.cli.options import RunOptions, SteadyOptions
 from svjax.cli.other_options import InfoOptions, ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
 
@@ -24,11 +24,14 @@ BAD_INPUT, DIVERGED, NOT_OK, INTERRUPTED = 2, 1, 3, 130
 
 def run(options: RunOptions) -> int:
     """`svjax run`: the three stages, their report and pictures."""
+    from svjax.cli import starting
     from svjax.simulations import loop, observed, plan, runs, size
 
     folder = options.folder()
     valve, bias = options.valve(), options.bias()
-    earlier = None if options.equilibrium is None else runs.open_run(options.equilibrium)
+    warm = bool(valve.spin_temperature > 0) and bool((valve.damping > 0).any())
+    key = starting.random_key(options.seed, options.start, warm)
+    initial = starting.initial(options.start, options.equilibrium, valve, key)
 
     writer = runs.RunWriter(folder, overwrite=options.overwrite)
     to_do = plan.plan_three_stage(
@@ -39,9 +42,9 @@ def run(options: RunOptions) -> int:
         dt=options.dt,
         save_every=options.save_every,
         method=options.method,
-        equilibrium=None if earlier is None else runs.load_equilibrium(earlier),
         observe=options.observe or None,
-        key=noise_key(options.seed, bool(valve.spin_temperature > 0) and bool((valve.damping > 0).any())),
+        key=key if warm else None,
+        **initial,
     )
     row = observed.first_row(to_do.observe, to_do.valve, to_do.initial)
     needed = size.size_of_run(to_do.relax_steps + to_do.steps, to_do.save_every, row, to_do.initial)
@@ -124,8 +127,9 @@ def resume(options: ResumeOptions) -> int:
     from svjax.sweeps import resume, sweep_dataset
 
     if plain.store_format(options.run) == sweep_dataset.FORMAT:
+        resume.check_no_end(options.run, options.until)
         return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
-    return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run))
+    return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run, until=options.until))
 
 
 def steady(options: SteadyOptions) -> int:

@@ -11,6 +11,8 @@ import xarray as xr
 from svjax.cli.describe import Show, aligned, made_with, numbers, valve_lines
 from svjax.model.units import Units
 from svjax.storage.lock import is_locked
+from svjax.sweeps.ensemble import ensemble
+from svjax.sweeps.parameter_grid import SEED
 from svjax.sweeps.sweep_dataset import COMPLETE, PENDING
 from svjax.sweeps.sweep_store import counts, open_sweep
 
@@ -26,16 +28,29 @@ def describe_sweep(path: str | os.PathLike, units: Units | None = None) -> str:
     lines.append(("points", f"{sweep['status'].size}: {done}"))
     lines += [(f"  {name}", _axis(values)) for name, values in grid["values"].items()]
     lines.append(("grid", "zipped" if grid["zipped"] else "all combinations"))
+    if isinstance(task.get("start"), list):
+        task["start"] = f"{len(task['start'])} spins"
     told = ", ".join(
         f"{name} = {value}" for name, value in task.items() if name != "kind" and value not in (None, False)
     )
     lines.append(("task", f"{task['kind']}: {told}" if told else task["kind"]))
     if "end" in sweep:
         lines.append(("  reached", _reached(sweep, show)))
+    lines += _ensemble(sweep)
     lines += _valve(sweep, show, grid)
     lines.append(made_with(sweep.attrs))
     lines += _failures(sweep)
     return aligned(lines)
+
+
+def _ensemble(sweep: xr.Dataset) -> list[tuple[str, str]]:
+    """Magnetisations over the number of spins at the end, where seeds are all that differs."""
+    if sweep["status"].dims != (SEED,) or "magnetization" not in sweep or not (sweep["status"] == COMPLETE).any():
+        return []
+    last = ensemble(sweep).isel(time=-1)
+    lines = [("  over seeds", f"mean of {last['runs'].item()} at the end and its standard error")]
+    parts = "magnetization", "magnetization_error"
+    return [*lines, *((f"  {name} / N_S".replace("_", " "), numbers(last[name].values)) for name in parts)]
 
 
 def _valve(sweep: xr.Dataset, show: Show, grid: dict) -> list[tuple[str, str]]:

@@ -12,8 +12,6 @@ from svjax.cli.parameters import OPTIONS, Vector, rank, with_parameters
 from svjax.cli.words import Count, free_name, numbers
 
 if TYPE_CHECKING:
-    from jax import Array
-
     from svjax.model.valve import SpinValve
     from svjax.reservoirs.bias import VoltageDrop
     from svjax.reservoirs.poles import Poles
@@ -126,19 +124,6 @@ class ValveOptions(with_parameters("Parameters", ShapeOptions, words=False)):
             raise ValueError(str(error).replace("`n`", "`poles`")) from None
 
 
-def noise_key(seed: int | None, warm: bool) -> "Array | None":
-    """The key of a seed; raises ValueError where spins at a temperature have none, or a seed has no such spins."""
-    import jax
-
-    from svjax.engine.arrays import whole_number
-
-    if seed is None and warm:
-        raise ValueError("Argument `spin_temperature` needs a seed for its noise, such as `--seed 1`, but has none.")
-    if seed is not None and not warm:
-        raise ValueError("Argument `seed` has no effect where `spin_temperature` or `damping` is 0.")
-    return None if seed is None else jax.random.key(whole_number(seed, "seed"))
-
-
 @dataclass(frozen=True)
 class RunOptions(ValveOptions):
     """Run a spin valve through the three stages of its protocol and keep the run.
@@ -166,7 +151,10 @@ class RunOptions(ValveOptions):
     observe: tuple[str, ...] = ()
     """What to save, such as magnetization spins energy; magnetisations and currents if not given."""
     seed: int | None = None
-    """Of the noise that spins with a damping have at a spin temperature [number]."""
+    """Of random starts, and of the noise that spins with a damping have at a spin temperature [number]."""
+    start: str = "aligned"
+    """Spins of stage 0: aligned, random, thermal (at the spin temperature), or a file with x y z of each; or a run,
+    from whose last state this one goes on."""
     equilibrium: Path | None = None
     """A run of the same valve whose stages 0 and 1 are taken instead of computing them."""
     out: Path | None = None
@@ -181,6 +169,12 @@ class RunOptions(ValveOptions):
         if not math.isfinite(self.voltage):
             raise ValueError(f"Argument `voltage` must be finite, but is {self.voltage}.")
         return getattr(bias, self.drop)(self.voltage)
+
+    def valve(self) -> "SpinValve":
+        """The valve of these options; with the poles of the run that it goes on from, unless others are given."""
+        from svjax.cli import starting
+
+        return starting.with_poles_of(self.start, super().valve()) if self.poles == "auto" else super().valve()
 
     def drops(self) -> "list[VoltageDrop]":
         return [self.bias()]

@@ -9,10 +9,12 @@ import tyro
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """Continue a run or a sweep that was stopped from its last checkpoint, to the same end."""
+    """Continue a run or a sweep that was stopped from its last checkpoint, to the same end, or a run to a later one."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The folder of the run or the sweep."""
+    until: float | None = None
+    """A later end of a run, also of one that is complete, since the quench [hbar/gamma]."""
     coordinator: str | None = None
     """Address host:port of process 0, where several processes share a sweep without SLURM."""
     rank: int | None = None

@@ -1,11 +1,13 @@
 """What `svjax sweep` can be told: the options of a valve, any of which may be a range, and what to do with them."""
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from svjax.cli.options import Count, Method, ShapeOptions, ValveOptions, noise_key
+from svjax.cli.options import Count, Method, ShapeOptions, ValveOptions
 from svjax.cli.parameters import OPTIONS, rank, texts, with_parameters
+from svjax.cli.starting import random_key
 from svjax.cli.words import free_name, numbers
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
 
     task: Literal["run", "steady", "modes"] = "run"
     """At every point a run, the steady state, or the steady state and its relaxation modes."""
-    start: Literal["equilibrium", "aligned"] = "equilibrium"
-    """Runs start from the steady state without voltage, or from aligned spins."""
+    start: str = "equilibrium"
+    """Runs start from equilibrium, the steady state without voltage; or from spins: aligned, random, thermal (at the
+    spin temperature), those of a file with x y z of each, or the last ones of a run."""
     relax: float = 0.0
-    """Time at zero bias before the quench, from aligned spins [hbar/gamma]."""
+    """Time at zero bias before the quench, from spins that are not in equilibrium [hbar/gamma]."""
     duration: float = 1000.0
     """Time of the runs after the quench [hbar/gamma]."""
     dt: float | None = None
@@ -55,8 +58,9 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
     """Steps between saves; about every 0.5 hbar/gamma if not given [steps]."""
     observe: tuple[str, ...] = ()
     """What to save of runs, such as magnetization spins energy; magnetisations and currents if not given."""
-    seed: int | None = None
-    """Of the noise that spins with a damping have at a spin temperature; each point has its own [number]."""
+    seed: str | None = None
+    """Of random starts, and of the noise that spins with a damping have at a spin temperature: one, from which each
+    point has its own, or a range, --seed 1:16:16 for an ensemble [number]."""
     last_state: bool = False
     """Keep the last state of every run."""
     modes: int = 4
@@ -89,7 +93,7 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
         given |= {name: _first(name, getattr(self, name)) for name in OPTIONS}
         built = ValveOptions(**given).valve()
         if self.poles == "auto":
-            grid = parameter_grid.make_grid(built, self.bias(), self.grid(), self.zipped)
+            grid = parameter_grid.make_grid(built, self.bias(), self.grid(), self.zipped, seeds=True)
             corners = sweep_plan.corners(built, self.bias(), grid)
             levels = ((point, mu) for point, several in corners for mu in several)
             chosen = reach.poles_reaching([(built, jnp.zeros(2)), *levels])
@@ -116,6 +120,8 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
                     f"points of a sweep, but is {mine[name]!r}, which could be either."
                 )
         words["voltage"] = self.voltage
+        if self.seed is not None:
+            words["seed"] = self.seed
         found = {name: values for name, text in words.items() if len(values := numbers(name, text)) > 1}
         if not found:
             raise ValueError("At least one number must be a range, such as --voltage 0:8:65, but none is.")
@@ -124,6 +130,7 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
     def what(self) -> "Task":
         """The task of these options."""
         from svjax.engine.arrays import whole_number
+        from svjax.simulations import starts
         from svjax.sweeps import tasks
 
         for option in fields(self):
@@ -131,6 +138,8 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
                 word = option.name.replace("_", "-")
                 raise ValueError(f"Option --{word} has no effect with --task {self.task}.")
         whole_number(self.modes, "modes", 1)
+        seeds = [] if self.seed is None else _whole("seed", self.seed)
+        key = random_key(seeds[0] if seeds else None, self.start, self._is_warm()) if self.task == "run" else None
         if self.task == "steady":
             return tasks.SteadyTask(self.allow_unstable)
         if self.task == "modes":
@@ -141,10 +150,10 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
             self.method,
             self.save_every,
             self.observe or None,
-            self.start,
+            self.start if self.start in ("equilibrium", *starts.STARTS) else starts.load_spins(self.start),
             self.relax,
             self.last_state,
-            key=noise_key(self.seed, self._is_warm()),
+            key=None if len(seeds) > 1 else key,
         )
 
     def _is_warm(self) -> bool:
@@ -158,6 +167,14 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
         axes = "-".join(self.grid())
         label = f"{self.length}x{self.width}" if self.lattice is None else self.lattice.stem
         return self.out or free_name(f"{label}-{self.task}-{axes}", self.overwrite)
+
+
+def _whole(name: str, text: str) -> list[int]:
+    """The numbers of an option that counts."""
+    found = numbers(name, text)
+    if not all(math.isfinite(number) and number == int(number) >= 0 for number in found):
+        raise ValueError(f"Argument `{name}` must be whole numbers of at least 0, but is {text}.")
+    return [int(number) for number in found]
 
 
 def _first(name: str, value: Any) -> Any:

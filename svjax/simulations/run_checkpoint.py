@@ -26,12 +26,25 @@ def run_checkpoint(folder: Path) -> Checkpoint:
 
 def to_checkpoint(plan: Plan, step: int, state: State, last: Segment | None, attributes: Mapping[str, Any]) -> Contents:
     """What to save of a run at ``step``; the last full segment without its rows, which the run itself holds."""
-    arrays = _parts("state", state) | {"initial_spins": np.asarray(plan.initial.spins)}
-    facts = {"identity": identity(attributes), "step": step}
+    arrays, facts = of_state(state, step, attributes)
+    arrays["initial_spins"] = np.asarray(plan.initial.spins)
     if last is not None:
         arrays |= _parts("last_before", last.before) | _parts("last_state", last.state)
         facts |= {"last_stage": last.stage, "last_start": last.start, "last_end": last.end}
     return arrays, facts
+
+
+def of_state(state: State, step: int, attributes: Mapping[str, Any]) -> Contents:
+    """The checkpoint of a run that goes on from a ``state`` of stage 2, with nothing for a report."""
+    return _parts("state", state) | {"initial_spins": np.asarray(state.spins)}, {
+        "identity": identity(attributes),
+        "step": step,
+    }
+
+
+def reidentified(found: Contents, attributes: Mapping[str, Any]) -> Contents:
+    """The checkpoint of the same run with other ``attributes``."""
+    return found[0], found[1] | {"identity": identity(attributes)}
 
 
 def from_checkpoint(found: Contents, rows: Rows, equilibrium: Equilibrium | None, dt: float) -> Halfway:

@@ -1,6 +1,6 @@
 """Many points of a sweep at once: one compiled program for each thing that is done to a tile, on all local devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -19,15 +19,17 @@ from svjax.dynamics.steady_state import steady_state
 from svjax.dynamics.step import Step
 from svjax.dynamics.torques import is_isolated, torque_limit, unrest
 from svjax.electrons.stationary import stationary, stationary_state
+from svjax.engine.arrays import Numbers, Spins
 from svjax.engine.methods import AbstractMethod
 from svjax.model.equations import State, spins_derivative
 from svjax.model.levels import constant_levels
-from svjax.model.parameters import set_parameters
-from svjax.model.valve import SpinValve, aligned_spins
+from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables
 from svjax.reservoirs.bias import Bias, described
 from svjax.simulations.plan import Quench
-from svjax.sweeps.tasks import ModesTask, SteadyTask
+from svjax.simulations.starts import drawn_spins
+from svjax.sweeps.parameter_grid import SEED, with_values
+from svjax.sweeps.tasks import ModesTask, RunTask, SteadyTask
 
 Values = dict[str, Array]
 """Parameters by name, one number for each point."""
@@ -78,31 +80,37 @@ def spread_over(devices: tuple[Any, ...], points: int, on_cpu: int) -> Spread:
 
 
 @eqx.filter_jit
-def aligned_points(spread: Spread, valve: SpinValve, bias: Bias, values: Values) -> tuple[State, Bool[Array, "points"]]:
-    """Stage 0 of all points, and whether their electrons are unique."""
-
-    def one(shared: tuple[SpinValve, Bias], values: Values) -> tuple[State, Array]:
-        valve, _ = set_parameters(*shared, values)
-        leads = len(valve.lattice.contacts)
-        if leads:
-            return stationary_state(valve, aligned_spins(valve), jnp.zeros(leads, valve.j_sd.dtype))
-        return stationary(valve, aligned_spins(valve)), jnp.array(True)
-
-    return spread(one, (valve, bias), values)
-
-
-@eqx.filter_jit
-def equilibrium_points(
-    spread: Spread, valve: SpinValve, bias: Bias, values: Values
+def start_points(
+    spread: Spread, task: RunTask, valve: SpinValve, bias: Bias, key: Array | None, points: PyTree
 ) -> tuple[State, Bool[Array, "points"]]:
-    """The steady state of all points without bias, and whether it was found and no mode of it grows."""
+    """Stage 0 of all ``points``, (values, numbers), and whether it is sound: that their electrons are unique, or that
+    the steady state without bias was found and no mode of it grows."""
 
-    def one(shared: tuple[SpinValve, Bias], values: Values) -> tuple[State, Array]:
-        valve, _ = set_parameters(*shared, values)
-        state = steady_state(valve, None)
-        return state, _is_steady(valve, None, state, allow_unstable=False)[1]
+    def one(shared: tuple[SpinValve, Bias, Array | None], point: tuple[Values, Array]) -> tuple[State, Array]:
+        valve, leads = with_values(*shared[:2], point[0])[0], len(shared[0].lattice.contacts)
+        if task.start == "equilibrium":
+            state = steady_state(valve, None)
+            return state, _is_steady(valve, None, state, allow_unstable=False)[1]
+        spins = start_spins(task, valve, point_key(shared[2], *point))
+        if leads:
+            return stationary_state(valve, spins, jnp.zeros(leads, valve.j_sd.dtype))
+        return stationary(valve, spins), jnp.array(True)
 
-    return spread(one, (valve, bias), values)
+    return spread(one, (valve, bias, key), points)
+
+
+def start_spins(task: RunTask, valve: SpinValve, key: Array | None) -> Spins:
+    """The spins with which a run starts that does not start in equilibrium."""
+    if isinstance(task.start, str):
+        return drawn_spins(valve, task.start, key)
+    return jnp.asarray(task.start, valve.dtype)
+
+
+def point_key(key: Array | None, values: Mapping[str, Numbers], number: Array | int) -> Array | None:
+    """The key of the point of that ``number``: of its own seed, or of the ``key`` of the sweep."""
+    if SEED in values:
+        return jax.random.key(jnp.asarray(values[SEED]).astype(jnp.uint32))
+    return None if key is None else jax.random.fold_in(key, number)
 
 
 @eqx.filter_jit
@@ -152,9 +160,9 @@ def march_points(
 
 def _step(method: AbstractMethod, shared: tuple[SpinValve, Bias, Where], point: Point) -> Step:
     """The step of one point."""
-    valve, bias = set_parameters(*shared[:2], point[0])
+    valve, bias = with_values(*shared[:2], point[0])
     where = shared[2]
-    key = None if where["key"] is None else jax.random.fold_in(where["key"], point[2])
+    key = point_key(where["key"], point[0], point[2])
     return Step(valve, Quench(described(bias), where["on"]), where["dt"], method, drive=where["drive"], key=key)
 
 
@@ -165,7 +173,7 @@ def steady_points(
     """What ``task`` wants of all points, and whether it was found."""
 
     def one(shared: tuple[SpinValve, Bias], values: Values) -> tuple[dict[str, Array], Array]:
-        return steady_point(task, *set_parameters(*shared, values))
+        return steady_point(task, *with_values(*shared, values))
 
     return spread(one, (valve, bias), values)
 

@@ -15,6 +15,9 @@ from svjax.model.parameters import get_parameter, set_parameters
 from svjax.model.valve import QUANTITIES, SpinValve
 from svjax.reservoirs.bias import Bias
 
+SEED = "seed"
+"""The parameter that is none of the physics: the seed of what a run draws at random."""
+
 RESERVED = ("point", "time", "layer", "lead", "component", "mode", "site", "spin", "monolayer", "row", "column")
 
 
@@ -54,8 +57,13 @@ class Grid:
         return {name: values[k] for name, values, k in zip(self.names, self.values, which, strict=True)}
 
 
-def make_grid(valve: SpinValve, bias: Bias, values: Mapping[str, Numbers], zipped: bool) -> Grid:
-    """Check the ``values`` of parameters of ``valve`` and ``bias``, each a list of numbers, also against the valve."""
+def make_grid(
+    valve: SpinValve, bias: Bias, values: Mapping[str, Numbers], zipped: bool, seeds: bool | None = None
+) -> Grid:
+    """Check the ``values`` of parameters of ``valve`` and ``bias``, each a list of numbers, also against the valve.
+
+    ``seeds`` says whether runs of other seeds have other spins at the quench, None that nothing is drawn at random.
+    """
     if not values:
         raise ValueError("Argument `grid` must name at least one parameter, but is empty.")
     arrays: dict[str, np.ndarray] = {}
@@ -64,7 +72,11 @@ def make_grid(valve: SpinValve, bias: Bias, values: Mapping[str, Numbers], zippe
         if name in arrays:
             raise ValueError(f"Argument `grid` must name each parameter once, but names {name!r} twice.")
         array = arrays[name] = np.asarray(real_array(numbers, f"grid[{name!r}]"), float)
-        get_parameter(valve, bias, name)
+        if name == SEED and seeds is not None:
+            if not np.all((array >= 0) & (array == np.floor(array)) & (array < 2**32)):
+                raise ValueError(f"Argument `grid` must give whole numbers from 0 on for 'seed', but has {array}.")
+        else:
+            get_parameter(valve, bias, name)
         if name in RESERVED:
             raise ValueError(f"Argument `grid` must not name {name!r}, which is a dimension of the results.")
         if field != name and field in values:
@@ -80,7 +92,7 @@ def make_grid(valve: SpinValve, bias: Bias, values: Mapping[str, Numbers], zippe
     if zipped and len({len(array) for array in arrays.values()}) > 1:
         lengths = {name: len(array) for name, array in arrays.items()}
         raise ValueError(f"Argument `grid` must give lists of one length to be zipped, but has {lengths}.")
-    of_valve = tuple(hasattr(valve, name.split("[")[0]) for name in arrays)
+    of_valve = tuple(bool(seeds) if name == SEED else hasattr(valve, name.split("[")[0]) for name in arrays)
     return Grid(tuple(arrays), tuple(arrays.values()), zipped, of_valve)
 
 
@@ -166,4 +178,9 @@ def tiles(grid: Grid, block: tuple[int, ...]) -> list[Tile]:
 
 def one_point(valve: SpinValve, bias: Bias, values: Mapping[str, np.ndarray], k: int) -> tuple[SpinValve, Bias]:
     """The valve and the bias of point ``k`` of ``values``."""
-    return set_parameters(valve, bias, {name: jax.numpy.asarray(column[k]) for name, column in values.items()})
+    return with_values(valve, bias, {name: jax.numpy.asarray(column[k]) for name, column in values.items()})
+
+
+def with_values(valve: SpinValve, bias: Bias, values: Mapping[str, Numbers]) -> tuple[SpinValve, Bias]:
+    """The valve and the bias with the ``values`` of a point."""
+    return set_parameters(valve, bias, {name: value for name, value in values.items() if name != SEED})

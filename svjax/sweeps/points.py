@@ -12,7 +12,7 @@ from svjax.model.equations import State
 from svjax.model.levels import constant_levels
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.reservoirs.bias import Bias, as_bias
-from svjax.sweeps.batch import largest_torque
+from svjax.sweeps.batch import largest_torque, start_spins
 from svjax.sweeps.tasks import ModesTask, RunTask, SteadyTask, Task
 
 
@@ -34,9 +34,11 @@ def refusal(task: Task, valve: SpinValve, bias: Bias) -> str:
 
 
 @unwarned()
-def careful_start(task: RunTask, valve: SpinValve) -> State:
+def careful_start(task: RunTask, valve: SpinValve, key: Array | None) -> State:
     """The state in which a run starts; raises ValueError or RuntimeError if there is none."""
-    return steady_state(valve, None) if task.start == "equilibrium" else stationary(valve, aligned_spins(valve))
+    if task.start == "equilibrium":
+        return steady_state(valve, None)
+    return stationary(valve, start_spins(task, valve, key))
 
 
 @unwarned()

@@ -24,6 +24,7 @@ from svjax.reservoirs.bias import Bias
 from svjax.simulations.dataset import FINISHED, FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
 from svjax.simulations.loop import Halfway, Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
+from svjax.simulations.prolong import prolong
 from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
 from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record
@@ -42,24 +43,33 @@ def resume(
     bias: Bias | None = None,
     drive: Drive | None = None,
     observe: Observe | Sequence[str] | None = None,
+    until: float | None = None,
     progress: Callable[[Any], object] | None = None,
 ) -> xr.Dataset:
-    """Continue the run or the sweep at ``path`` from its last checkpoint.
+    """Continue the run or the sweep at ``path`` from its last checkpoint, or a run beyond its end.
 
     With the same versions and devices it ends bit for bit as if it had not been stopped; with others there is a
     warning. What is finished is not computed again.
 
     **Arguments:** a ``bias``, ``drive`` or ``observe`` that was a function of the user's own must be given again, since
-    a store holds plain data only. ``progress`` as in `three_stage` or `sweep`.
+    a store holds plain data only. ``until`` is a later end for a run, since the quench and in 1/hopping: it ends as if
+    that had been its ``duration``. ``progress`` as in `three_stage` or `sweep`.
 
     **Returns:** the dataset of `open_run` or `open_sweep`. Raises BlockingIOError while another process writes to it,
     and ValueError where there is nothing that can be continued.
     """
     path = tidy_path(path)
     if store_format(path) == SWEEP:
+        check_no_end(path, until)
         return resume_sweep(path, bias, progress, drive)
-    resume_run(path, bias, observe, progress, drive)
+    resume_run(path, bias, observe, progress, drive, until)
     return open_run(path)
+
+
+def check_no_end(path: Path, until: float | None) -> None:
+    """Raise ValueError where a sweep is given a later end."""
+    if until is not None:
+        raise ValueError(f"Argument `until` must be the end of a run, but {path} is a sweep.")
 
 
 def resume_sweep(
@@ -79,19 +89,29 @@ def resume_run(
     observe: Observe | Sequence[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
     drive: Drive | None = None,
+    until: float | None = None,
 ) -> Run | None:
-    """Take the run at ``path`` to its end; None if it has reached it and needs no checkpoint any more."""
+    """Take the run at ``path`` to its end, or to a later one, ``until``; None if it has reached it and needs no
+    checkpoint any more."""
     facts = check_plain(path, RUN, RUN_VERSION)
     dataset = open_run(path)
     found = run_checkpoint(path).load()
+    finished = dataset.attrs["status"] in FINISHED
     if dataset.attrs["status"] == "diverged":
         raise ValueError(f"The run at {path} cannot be continued: {dataset.attrs['reason']}")
-    if found is None:
-        if dataset.attrs["status"] in FINISHED:
-            return None
+    if found is None and not finished:
         raise ValueError(f"The run at {path} cannot be continued: it has no intact checkpoint.")
-    if found[1].get("identity") != identity(facts):
-        raise ValueError(f"The run at {path} cannot be continued: its checkpoint is of another run.")
+    if found is not None and found[1].get("identity") != identity(facts):
+        if not finished:
+            raise ValueError(f"The run at {path} cannot be continued: its checkpoint is of another run.")
+        found = None  # of a later end that was not laid out
+    if until is not None:
+        _drive(dataset, load_valve(dataset), drive)
+        _observe(dataset, observe)
+        prolong(path, dataset, found, _bias(dataset, bias), until)
+        return resume_run(path, bias, observe, progress, drive)
+    if found is None:
+        return None
     warn_of_changes(facts)
     plan, half = _plan(dataset, found, bias, observe, drive)
     writer = RunWriter.reopen(path, half)
@@ -112,10 +132,7 @@ def _plan(
     drive: Drive | None,
 ) -> tuple[Plan, Halfway]:
     """The plan of a stored run, and where in it the checkpoint is."""
-    valve, dt = load_valve(dataset), float(dataset.attrs["dt"])
-    bias = load_bias(dataset) if bias is None else bias
-    if json.dumps(bias_to_record(bias)) != dataset.attrs["bias"]:
-        raise ValueError("Argument `bias` must be that of the run, but gives other levels.")
+    valve, dt, bias = load_valve(dataset), float(dataset.attrs["dt"]), _bias(dataset, bias)
     drive, key = _drive(dataset, valve, drive), key_from_record(json.loads(dataset.attrs.get("key", "null")))
     names = json.loads(dataset.attrs["observables"])
     rows = Rows(dataset["time"].values, dataset["stage"].values, {name: dataset[name].values for name in names})
@@ -127,6 +144,13 @@ def _plan(
     relax = relax if equilibrium is None else 0
     observe = _observe(dataset, observe)
     return Plan(valve, bias, dt, every, method, relax, steps, initial, observe, equilibrium, drive, key), half
+
+
+def _bias(dataset: xr.Dataset, bias: Bias | None) -> Bias:
+    bias = load_bias(dataset) if bias is None else bias
+    if json.dumps(bias_to_record(bias)) != dataset.attrs["bias"]:
+        raise ValueError("Argument `bias` must be that of the run, but gives other levels.")
+    return bias
 
 
 def _drive(dataset: xr.Dataset, valve: SpinValve, drive: Drive | None) -> Drive | None:

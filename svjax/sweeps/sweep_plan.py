@@ -16,13 +16,14 @@ from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import Numbers
 from svjax.model.drives import check_drive
 from svjax.model.levels import constant_levels
-from svjax.model.valve import SpinValve, aligned_spins, prepare
+from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
 from svjax.reservoirs.bias import Bias, as_bias, described, symmetric
 from svjax.simulations.loop import STEPS_PER_SEGMENT
-from svjax.sweeps.parameter_grid import Grid, choose_block, make_grid, one_point
+from svjax.simulations.starts import drawn_spins
+from svjax.sweeps.parameter_grid import SEED, Grid, choose_block, make_grid, one_point
 from svjax.sweeps.points import refusal
 from svjax.sweeps.sweep_dataset import SweepPlan, variables
-from svjax.sweeps.tasks import ModesTask, RunTask, Task
+from svjax.sweeps.tasks import ModesTask, RunTask, Task, seeds_of
 
 MOST_POINTS = {"cpu": 16}
 MOST_POINTS_ELSEWHERE = 256
@@ -45,12 +46,18 @@ def plan_sweep(
     valve = prepare(valve)
     leads = len(valve.lattice.contacts)
     bias = as_bias(symmetric(0.0) if bias is None and leads == 2 else bias, leads)
-    points = make_grid(valve, bias, grid, zipped)
+    points = make_grid(valve, bias, grid, zipped, seeds_of(task))
     if not isinstance(task, Task):
         raise ValueError(f"Argument `task` must be a RunTask(...), SteadyTask() or ModesTask(), but is {task!r}.")
     if isinstance(task, RunTask):
         if task.start == "equilibrium":
             constant_levels(valve, None)
+        if not isinstance(task.start, str):
+            check_spins(valve, task.start)
+        if task.key is None and SEED not in points.names:
+            drawn_spins(valve, str(task.start), None)
+        elif task.key is not None and SEED in points.names:
+            raise ValueError("Argument `grid` must not name 'seed' where the task has a `key`.")
         task.observables(valve)
         if task.drive is not None:
             check_drive(valve, task.drive)

@@ -36,7 +36,7 @@ from svjax.sweeps.sweep_dataset import (
     coordinates,
     variables,
 )
-from svjax.sweeps.tasks import task_from_record
+from svjax.sweeps.tasks import seeds_of, task_from_record
 
 
 def build(plan: SweepPlan, path: Path | MemoryStore) -> None:
@@ -140,9 +140,10 @@ def load_plan(path: Path, bias: Bias | None = None, drive: Drive | None = None) 
     bias = bias_from_record(read("bias")) if bias is None else bias
     grid = read("grid")
     try:
-        points = make_grid(valve, bias, grid["values"], bool(grid["zipped"]))
+        task = task_from_record(read("task"), drive)
+        points = make_grid(valve, bias, grid["values"], bool(grid["zipped"]), seeds_of(task))
         block = tuple(int(b) for b in read("block"))
-        plan = SweepPlan(valve, bias, task_from_record(read("task"), drive), points, block, int(read("segment")))
+        plan = SweepPlan(valve, bias, task, points, block, int(read("segment")))
         fits = len(block) == len(points.shape) and all(1 <= b <= n for b, n in zip(block, points.shape, strict=True))
         if not fits or plan.segment < 1:
             raise TypeError(f"tiles of {block} points in segments of {plan.segment} steps")

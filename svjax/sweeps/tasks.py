@@ -10,12 +10,13 @@ from typing import Any
 from jaxtyping import Array
 
 from svjax.dynamics.step_size import whole_steps
-from svjax.engine.arrays import real_number, whole_number
+from svjax.engine.arrays import Numbers, real_array, real_number, whole_number
 from svjax.engine.methods import as_method
 from svjax.model.drives import Drive
 from svjax.model.noise import as_key
 from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables, as_names, default_names
+from svjax.simulations.starts import DRAWN, STARTS
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record, key_to_record
 
 
@@ -26,12 +27,14 @@ class RunTask:
     - `duration`, `dt`, `method`, `save_every`: as in `evolve`; the row at t = 0 is saved too. None for ``dt``: the
       smallest of the steps that some points of the grid ask for.
     - `observe`: names of what to save; the default observables of `evolve` if None.
-    - `start`: "equilibrium", the steady state of each point without bias, or "aligned", spins along their easy axes,
-      which then relax without bias for a time ``relax`` (stages 0 and 1 of the protocol).
+    - `start`: "equilibrium", the steady state of each point without bias; or spins, which then relax without bias for a
+      time ``relax`` (stages 0 and 1 of the protocol): "aligned" along their easy axes, "random" or "thermal" (see
+      `random_spins` and `thermal_spins`), or (N_S, 3) of them, for instance from `load_spins`.
     - `last_state`: keep the last state of every point, so that the runs can be prolonged.
     - `drive`, `key`: as in `three_stage`. Point n of the grid, counted with the last parameter running fastest, has the
       noise of ``fold_in(key, n)``; in stage 1, which points that differ in their bias alone share, the first of them
-      gives the number.
+      gives the number. Where the grid names "seed", a point has the noise of ``jax.random.key(seed)`` instead, that of
+      a single run with this key. What is drawn to start from depends on the key in the same way.
     """
 
     duration: float
@@ -39,7 +42,7 @@ class RunTask:
     method: str = "etd"
     save_every: int | None = None
     observe: tuple[str, ...] | None = None
-    start: str = "equilibrium"
+    start: str | Numbers = "equilibrium"
     relax: float = 0.0
     last_state: bool = False
     drive: Drive | None = None
@@ -56,8 +59,12 @@ class RunTask:
         if self.save_every is not None:
             whole_number(self.save_every, "save_every", 1)
         _check_names(self)
-        if self.start not in ("equilibrium", "aligned"):
-            raise ValueError(f"Argument `start` must be 'equilibrium' or 'aligned', but is {self.start!r}.")
+        if not isinstance(self.start, str):
+            spins = real_array(self.start, "start")
+            object.__setattr__(self, "start", tuple(map(tuple, spins.reshape(-1, 3).tolist())))
+        elif self.start not in ("equilibrium", *STARTS):
+            words = ", ".join(("equilibrium", *STARTS))
+            raise ValueError(f"Argument `start` must be one of {words}, or spins, but is {self.start!r}.")
         if self.relax and self.start == "equilibrium":
             raise ValueError(f"Argument `relax` must be 0 where runs start in equilibrium, but is {self.relax}.")
 
@@ -67,6 +74,16 @@ class RunTask:
         if self.dt is None:
             raise ValueError("Argument `dt` must be given, or chosen by `sweep`, but is None.")
         return self.dt
+
+    @property
+    def of_start(self) -> RunTask:
+        """A task with nothing but its start, which one compiled program serves."""
+        return RunTask(0.0, start=self.start)
+
+    @property
+    def seeds(self) -> bool:
+        """Whether runs of other seeds have other spins at the quench."""
+        return self.start in DRAWN or self.relax > 0
 
     @property
     def every(self) -> int:
@@ -129,6 +146,11 @@ class ModesTask:
 
 Task = RunTask | SteadyTask | ModesTask
 TASKS: dict[str, type[Task]] = {"run": RunTask, "steady": SteadyTask, "modes": ModesTask}
+
+
+def seeds_of(task: Task) -> bool | None:
+    """`RunTask.seeds`; None for tasks that draw nothing at random."""
+    return task.seeds if isinstance(task, RunTask) else None
 
 
 def _check_names(task: Task) -> None:

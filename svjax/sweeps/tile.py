@@ -15,11 +15,11 @@ from svjax.simulations.loop import pieces
 from svjax.sweeps.batch import (
     Spread,
     Values,
-    aligned_points,
-    equilibrium_points,
     march_points,
+    point_key,
     quench_points,
     spread_over,
+    start_points,
     steady_points,
 )
 from svjax.sweeps.parameter_grid import Tile, one_point
@@ -115,14 +115,15 @@ class Runner:
         if self.relaxed is not None and self.relaxed[0] == tile.valve_index:
             return self.relaxed[1]
         points = self.plan.grid.at(tile.valve_indices)
-        solve = equilibrium_points if task.start == "equilibrium" else aligned_points
         spread, values = self._placed(tile.valve_indices)
-        state, good = solve(spread, *self.family, values)
+        numbers = self._numbers(tile.valve_indices, of_valves=True)
+        state, good = start_points(spread, task.of_start, *self.family, task.key, spread.place((values, numbers)))
         count = len(good)
         status, reasons = np.full(count, COMPLETE, np.int8), [""] * count
         for k in np.flatnonzero(~np.asarray(good)).tolist():
             try:
-                careful = careful_start(task, one_point(*self.family, points, k)[0])
+                own = point_key(task.key, {name: part[k] for name, part in points.items()}, int(numbers[k]))
+                careful = careful_start(task, one_point(*self.family, points, k)[0], own)
                 state = jax.tree.map(lambda all, one, k=k: all.at[k].set(one), state, careful)
             except (ValueError, RuntimeError) as error:
                 status[k], reasons[k] = _failure(error), str(error)
