@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 from fractions import Fraction
 
 import jax
@@ -43,11 +44,11 @@ def whole_steps(duration: float, dt: float, argument: str = "duration") -> int:
 
 
 def default_dt(valve: SpinValve, bias: Bias | Numbers | None, method: str, *durations: float) -> float:
-    """The longest step not beyond `suggest_dt` of which all ``durations`` are whole numbers."""
+    """The longest step not beyond `suggest_dt` of which all ``durations`` are whole numbers; of a `prepare`d valve."""
     leaves = jax.tree.leaves((valve, bias))
     if not known(*leaves):
         raise ValueError("Argument `dt` must be given inside of jit, grad or vmap, where none can be chosen.")
-    most = suggest_dt(valve, bias, method)
+    most = rates(valve, bias).suggested(as_method(method))
     for name, value in zip(("duration", "relax"), durations, strict=False):
         if not (np.isfinite(value) and value >= 0):
             raise ValueError(f"Argument `{name}` must be a positive number, but is {value}.")
@@ -67,15 +68,7 @@ def stability_limit(valve: SpinValve, bias: Bias | Numbers | None = None, method
     amplification factor of one of them exceeds one. The exponential method takes the decay exactly, and without it the
     poles set no limit.
     """
-    valve, rule = _wide(valve), as_method(method)
-    steps = [rule.longest_step(2j * _reach(valve)), rule.longest_step(2j * _largest_field(valve))]
-    if valve.lattice.contacts:
-        for poles, temperature, turning in zip(
-            lead_poles(valve), valve.temperature, _turning(valve, bias), strict=True
-        ):
-            steps.append(rule.longest_step(1j * turning, float(np.max(poles.xi)) * float(temperature)))
-        steps.append(rule.longest_step(-float(np.max(np.linalg.norm(np.asarray(broadening(valve)), 2, axis=(1, 2))))))
-    return min(steps)
+    return rates(prepare(valve), bias).stable(as_method(method))
 
 
 def suggest_dt(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "rk38") -> float:
@@ -84,27 +77,60 @@ def suggest_dt(valve: SpinValve, bias: Bias | Numbers | None = None, method: str
     At most one radian of the fastest turning of rho and Pi per step, a loss of `SPIN_LOSS` by the spins' uniform
     precession, and 0.8 of `stability_limit`.
     """
-    most = min(0.8 * stability_limit(valve, bias, method), 1.0, *_longest_accurate(valve, bias).values())
-    power = 10.0 ** np.floor(np.log10(most))
-    return float(f"{max(digit for digit in (1, 2, 5) if digit * power <= most * (1 + 1e-9)) * power:.1g}")
+    return rates(prepare(valve), bias).suggested(as_method(method))
 
 
-def _longest_accurate(valve: SpinValve, bias: Bias | Numbers | None) -> dict[str, float]:
-    """The steps in which the electrons turn by one radian, the levels of the leads by one against those of the valve,
-    and the spins lose `SPIN_LOSS`."""
-    valve = _wide(valve)
+@dataclass(frozen=True)
+class Rates:
+    """Bounds on how fast everything moves in a run, in hopping/hbar.
+
+    Levels of the ``electrons`` lie no further from those of the sites; Pi of each lead turns with ``turning`` and
+    decays with ``decays``, rho with ``broadening`` at most; a spin precesses in a ``field``, all of them together with
+    ``uniform``.
+    """
+
+    electrons: float
+    turning: tuple[float, ...]
+    decays: tuple[float, ...]
+    broadening: float
+    field: float
+    uniform: float
+
+    def stable(self, rule: AbstractMethod) -> float:
+        """`stability_limit`."""
+        steps = [rule.longest_step(2j * self.electrons), rule.longest_step(2j * self.field)]
+        steps += [rule.longest_step(1j * turn, decay) for turn, decay in zip(self.turning, self.decays, strict=True)]
+        return min(steps + [rule.longest_step(-self.broadening)] * bool(self.turning))
+
+    def accurate(self) -> dict[str, float]:
+        """The steps in which the electrons turn by one radian, the levels of the leads by one against those of the
+        valve, and the spins lose `SPIN_LOSS`."""
+        turns = {"electrons": 2 * self.electrons, "levels of the leads": max(self.turning, default=0.0)}
+        found = {name: 1 / rate for name, rate in turns.items() if rate}
+        return found | ({"spins": (144 * SPIN_LOSS / self.uniform) ** 0.2 / self.uniform} if self.uniform else {})
+
+    def suggested(self, rule: AbstractMethod) -> float:
+        """`suggest_dt`."""
+        most = min(0.8 * self.stable(rule), 1.0, *self.accurate().values())
+        power = 10.0 ** np.floor(np.log10(most))
+        return float(f"{max(digit for digit in (1, 2, 5) if digit * power <= most * (1 + 1e-9)) * power:.1g}")
+
+
+def rates(valve: SpinValve, bias: Bias | Numbers | None) -> Rates:
+    """Those of a valve that is `prepare`d, with the sites of its leads' bands, whose levels move with those of the
+    leads."""
+    leads = len(valve.lattice.contacts)
+    valve = extended(valve, jnp.zeros(leads, valve.dtype))
+    pairs = zip(lead_poles(valve), valve.temperature, strict=True) if leads else ()
     uniform = np.linalg.norm(per_spin(valve, "field"), axis=-1) + 2 * np.abs(per_spin(valve, "anisotropy"))
-    leads = _turning(valve, bias) if valve.lattice.contacts else []
-    rates = {"electrons": 2 * _reach(valve), "levels of the leads": max(leads, default=0.0)}
-    found = {name: 1 / rate for name, rate in rates.items() if rate}
-    fastest = float(np.max(uniform, initial=0.0))
-    return found | ({"spins": (144 * SPIN_LOSS / fastest) ** 0.2 / fastest} if fastest else {})
-
-
-def _wide(valve: SpinValve) -> SpinValve:
-    """A valve with the sites of its leads' bands, whose own levels move with those of the leads."""
-    valve = prepare(valve)
-    return extended(valve, jnp.zeros(len(valve.lattice.contacts), valve.dtype))
+    return Rates(
+        electrons=_reach(valve),
+        turning=tuple(_turning(valve, bias)) if leads else (),
+        decays=tuple(float(np.max(poles.xi)) * float(temperature) for poles, temperature in pairs),
+        broadening=float(np.max(np.linalg.norm(np.asarray(broadening(valve)), 2, axis=(1, 2)))) if leads else 0.0,
+        field=_largest_field(valve),
+        uniform=float(np.max(uniform, initial=0.0)),
+    )
 
 
 def _reach(valve: SpinValve) -> float:
@@ -136,17 +162,18 @@ def _largest_field(valve: SpinValve) -> float:
 
 
 def check_step(valve: SpinValve, bias: Bias, dt: float, method: AbstractMethod) -> None:
-    """Raise if ``dt`` is beyond `stability_limit`, and warn where it cannot be accurate (skipped while parameters are
-    traced)."""
+    """Raise if ``dt`` is beyond `stability_limit` of a `prepare`d valve, and warn where it cannot be accurate (skipped
+    while parameters are traced)."""
     if not known(*jax.tree.leaves((valve, bias))):
         return
-    limit = stability_limit(valve, bias, method.name)
+    found = rates(valve, bias)
+    limit = found.stable(method)
     if dt > limit:
         raise ValueError(f"Argument `dt` must stay below the stability limit {limit:.4g} of this valve, but is {dt:g}.")
-    coarse = [name for name, step in _longest_accurate(valve, bias).items() if dt > COARSE * step]
+    coarse = [name for name, step in found.accurate().items() if dt > COARSE * step]
     if coarse:
-        better = suggest_dt(valve, bias, method.name)
         warnings.warn(
-            f"Argument `dt` is {dt:g}, too long to follow the {' and the '.join(coarse)}; {better:g} would do.",
+            f"Argument `dt` is {dt:g}, too long to follow the {' and the '.join(coarse)}; "
+            f"{found.suggested(method):g} would do.",
             stacklevel=3,
         )

@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from svjax.engine.arrays import Numbers, complex_array, real_array
 from svjax.engine.quantities import holds, shown
-from svjax.model.valve import QUANTITIES, SpinValve, prepare
+from svjax.model.valve import QUANTITIES, SpinValve, leaf, prepare
 from svjax.reservoirs.bias import Bias
 
 SYMBOLS = {name: (kind.symbol, kind.unit) for name, kind in QUANTITIES.items()} | {
@@ -118,10 +118,7 @@ def _leaf(valve: eqx.Module, bias: Bias, field: str, entries: int = 0) -> Array:
     parameter that the valve does not have what it stands for."""
     if not isinstance(valve, SpinValve) or field not in QUANTITIES:
         return jnp.asarray(getattr(valve if hasattr(valve, field) else bias, field))
-    kind, valve = QUANTITIES[field], prepare(valve)
-    value = getattr(valve, field)
-    if value is None:
-        value = kind.array(field, kind.absent, valve.lattice.sizes, valve.dtype)
+    kind, value = QUANTITIES[field], leaf(valve, field)
     for shape in kind.shapes:
         lengths = tuple(valve.lattice.sizes[part] if isinstance(part, str) else part for part in shape)
         if value.ndim < entries == len(shape):

@@ -177,8 +177,19 @@ def canonical(valve: SpinValve) -> SpinValve:
     make ``jit`` compile again, so every public function passes its valve through here.
     """
     values = {name: getattr(valve, name) for name in QUANTITIES}
+    return _shaped(valve.lattice, values, valve.poles, valve.bands, _dtype(valve))
+
+
+def _dtype(valve: SpinValve) -> np.dtype:
+    """The one type of all real leaves, some of which may be plain numbers."""
     real = [leaf for leaf in jax.tree.leaves(valve) if not jnp.iscomplexobj(leaf)]
-    return _shaped(valve.lattice, values, valve.poles, valve.bands, np.dtype(jnp.result_type(jnp.float32, *real)))
+    return np.dtype(jnp.result_type(jnp.float32, *real))
+
+
+def leaf(valve: SpinValve, name: str) -> Array:
+    """The leaf ``name`` of `canonical`; where the valve has none, what that stands for."""
+    value, kind = getattr(valve, name), QUANTITIES[name]
+    return kind.array(name, kind.absent if value is None else value, valve.lattice.sizes, _dtype(valve))
 
 
 def check(valve: SpinValve) -> None:

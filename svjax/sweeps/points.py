@@ -10,7 +10,7 @@ from svjax.electrons.stationary import stationary
 from svjax.engine.methods import as_method
 from svjax.model.equations import State
 from svjax.model.levels import constant_levels
-from svjax.model.valve import SpinValve, aligned_spins, prepare
+from svjax.model.valve import SpinValve, aligned_spins, check
 from svjax.reservoirs.bias import Bias, as_bias
 from svjax.sweeps.batch import largest_torque, start_spins
 from svjax.sweeps.tasks import ModesTask, RunTask, SteadyTask, Task
@@ -18,9 +18,9 @@ from svjax.sweeps.tasks import ModesTask, RunTask, SteadyTask, Task
 
 @unwarned()
 def refusal(task: Task, valve: SpinValve, bias: Bias) -> str:
-    """Why a point cannot be computed, in words; empty if it can."""
+    """Why a point with a valve whose leaves have their shapes cannot be computed, in words; empty if it can."""
     try:
-        valve = prepare(valve)
+        check(valve)
         if isinstance(task, RunTask):
             for levels in (as_bias(bias, len(valve.lattice.contacts)), as_bias(None, len(valve.lattice.contacts))):
                 check_step(valve, levels, task.step, as_method(task.method))
