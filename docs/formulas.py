@@ -5,6 +5,7 @@ A hook of mkdocs: formulas become MathML when a page is built, and the finished 
 
 import html
 import re
+import unicodedata
 from pathlib import Path
 
 from latex2mathml.converter import convert
@@ -23,9 +24,29 @@ FETCHED = re.compile(r"""url\(\s*["']?(?:https?:)?//|@import\s+["'](?:https?:)?/
 """What a style sheet fetches from elsewhere."""
 
 
+STYLED = re.compile(r'<mi mathvariant="(bold|bold-italic|script)">([^<]+)</mi>')
+"""Letters in a style by an attribute, which browsers leave out."""
+TAG = re.compile(r"\\tag\{(.*?)\}")
+
+
 def mathml(formula: str, displayed: bool) -> str:
     """A formula in TeX, as it stands in a page, as MathML."""
-    return convert(html.unescape(formula).strip(), display="block" if displayed else "inline")
+    formula = TAG.sub(r"\\qquad\\text{(\1)}", html.unescape(formula).strip())
+    found = convert(formula, display="block" if displayed else "inline")
+    return STYLED.sub(lambda part: f"<mi>{styled(html.unescape(part[2]), part[1])}</mi>", found)
+
+
+def styled(letters: str, style: str) -> str:
+    """Letters as the characters that Unicode has for them in a ``style``, such as "bold"."""
+    return "".join(_styled(letter, style.replace("-", " ").upper()) for letter in letters)
+
+
+def _styled(letter: str, style: str) -> str:
+    name = unicodedata.name(letter).replace("LETTER ", "").split(" ", 1)[1]
+    try:
+        return unicodedata.lookup(f"MATHEMATICAL {style} {name}")
+    except KeyError:
+        return unicodedata.lookup(f"{style} {name}")
 
 
 def on_page_content(content: str, **_) -> str:

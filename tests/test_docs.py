@@ -26,6 +26,9 @@ def test_formulas_of_pages_and_notebooks_become_mathml(formulas):
     assert found.startswith("<p>at <math") and found.endswith("</math> <code>\\(x\\)</code></p>")
     assert 'display="inline"' in found and "&#x00393;" in found and "&#x0003C;" in found
     shown = formulas.on_page_content('<div class="arithmatex">\\[\\frac{1}{2}\\]</div>')
+    styles = formulas.mathml(r"\mathbf S \boldsymbol{\sigma} \mathcal I \mathcal J x \tag{8, 9}", False)
+    assert all(f"<mi>{letter}</mi>" in styles for letter in "\U0001d412\U0001d748\u2110\U0001d4a5x")
+    assert "(8,&#x000A0;9)" in styles and "mathvariant" not in styles
     assert 'display="block"' in shown and "<mfrac>" in shown
     cell = (
         '<div class="jp-RenderedHTMLCommon jp-RenderedMarkdown x"><p>$$t$$ and $J_{sd}$, <code>$5</code> $6</p></div>'
