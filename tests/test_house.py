@@ -29,10 +29,10 @@ ROOMS = {
     "simulations": "size observed plan loop three_stage convergence dataset curve diagram tables run_checkpoint runs",
     "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
     " sweep resume",
-    "plot": "style maps figures diagrams",
+    "plot": "style maps film animation figures diagrams",
     "": "plot",
-    "cli": "describe describe_sweep words parameters options sweep_options diagram_options other_options bars commands"
-    " main __main__",
+    "reports": "describe describe_sweep page pictures remake report",
+    "cli": "words parameters options sweep_options diagram_options other_options bars commands viewing main __main__",
 }
 ORDER = [f"{room}.{name}".strip(".") for room, names in ROOMS.items() for name in names.split()]
 FOLDER = Path(__file__).parent.parent / "svjax"
