@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import shlex
+from html import escape
 from html.parser import HTMLParser
 
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from helpers import SMALL, small_report, small_run, small_valve
+from matplotlib.figure import Figure
 from PIL import Image
 
 import svjax as sv
@@ -19,6 +21,7 @@ from svjax.cli.main import COMMANDS, _parse, main
 from svjax.cli.words import command_line
 from svjax.model.valve import QUANTITIES
 from svjax.reports.describe import describe
+from svjax.reports.page import code, drawing, facts, line, page, picture, table
 from svjax.storage.lock import Lock
 
 VALVE = "--length 4 --width 1 --pinned 1 --free 1 --j-sd 1.5 --anisotropy 0.4 0.1 --temperature 0.1 --poles 10"
@@ -174,12 +177,26 @@ def test_what_a_store_says_is_never_markup(tmp_path):
     assert repr(HOSTILE) in page.codes[-1]
 
 
-@pytest.mark.parametrize("name", ["x/<b>y</b>", "with space & 'quote'"])
+def test_every_piece_of_a_page_escapes_its_text():
+    pieces = [
+        facts([(HOSTILE, HOSTILE)]),
+        table([[HOSTILE, HOSTILE]], (HOSTILE, HOSTILE)),
+        picture(Figure().subplots(), HOSTILE),
+        drawing("", HOSTILE),
+        code(HOSTILE),
+        line(HOSTILE),
+        page(HOSTILE, HOSTILE, [(HOSTILE, line(HOSTILE))]),
+    ]
+    for count, piece in zip((2, 4, 2, 1, 1, 1, 5), pieces, strict=True):
+        assert piece.count(escape(HOSTILE)) == count and "<script" not in piece and 'z onerror="' not in piece
+
+
+@pytest.mark.parametrize("name", ["<b>y", "with space & 'quote'"])
 def test_the_name_of_a_folder_is_text(tmp_path, name):
     path = tmp_path / name
     sv.save_run(path, small_run())
     page = Page(sv.report(path))
-    assert "b" not in page.tags and f"svjax info {shlex.quote(str(path))}" in "".join(page.codes)
+    assert name not in page.text and f"svjax info {shlex.quote(str(path))}" in "".join(page.codes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -209,6 +226,15 @@ def test_the_program_of_a_driven_noisy_run_of_functions(tmp_path):
     names = {"bias": bias, "observe": observe}
     exec("\n".join(line for line in program.splitlines() if " = ...  # the function " not in line), names)
     assert np.array_equal(names["again"].observables["m"], run.observables["m"])
+
+
+def test_the_program_of_a_run_that_reached_no_equilibrium_starts_from_aligned_spins(tmp_path):
+    sv.save_run(tmp_path / "run", small_run())
+    zarr.open_group(tmp_path / "run", mode="r+")["equilibrium_spins"][...] = np.nan
+    program, names = Page(sv.report(tmp_path / "run")).codes[-1], {}
+    assert "    relax=50.0,\n" in program and "load_equilibrium" not in program
+    exec(program, names)
+    assert all(np.array_equal(names["store"][name], values) for name, values in names["again"].observables.items())
 
 
 @pytest.mark.parametrize("kind", KINDS)
