@@ -40,7 +40,11 @@ def film_of(run: Moving, valve: SpinValve | None, frames: int) -> Film:
         if "spins" in rows and rows["spins"].dims != ("time", "spin", "component"):
             along = ", ".join(str(dim) for dim in rows["spins"].dims)
             raise ValueError(f"Argument `run` must be one run, but has spins along {along}: choose one with .sel.")
-        seen = json.loads(run.attrs["observables"]) if "observables" in run.attrs else list(rows)
+        seen = (
+            json.loads(run.attrs["observables"])
+            if "observables" in run.attrs
+            else [str(name) for name in run.data_vars]
+        )
     else:
         valve = run.plan.valve if isinstance(run, Run) else valve
         if valve is None:
