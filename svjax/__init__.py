@@ -165,6 +165,7 @@ from svjax.sweeps.tasks import ModesTask as ModesTask, RunTask as RunTask, Stead
 
 if TYPE_CHECKING:
     from svjax import plot as plot
+    from svjax.reports.report import report as report
     from svjax.simulations.curve import steady_curve as steady_curve
     from svjax.simulations.runs import (
         RunWriter as RunWriter,
@@ -192,6 +193,7 @@ if TYPE_CHECKING:
 
 _ON_DEMAND = {
     "plot": "",
+    "report": "reports.report",
     "steady_curve": "simulations.curve",
     "random_spins": "simulations.starts",
     "thermal_spins": "simulations.starts",

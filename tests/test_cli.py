@@ -346,7 +346,7 @@ KNOWN = """
 import jax
 jax.config.update("jax_enable_x64", True)
 import svjax as sv
-from svjax.cli.describe import Show, valve_lines
+from svjax.reports.describe import Show, valve_lines
 from svjax.cli.main import _parse
 from svjax.fitting.coordinates import parameters
 from svjax.storage.records import valve_to_record

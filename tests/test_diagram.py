@@ -28,6 +28,9 @@ def test_the_command_writes_a_diagram_that_every_door_opens(tmp_path, capsys):
     assert "switched" in told and "j_sd" in told
     assert main(["info", str(out), "--gamma-ev", "1"]) == 0
     assert "fs" in capsys.readouterr().out
+    assert main(["report", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert "svjax phase diagram, complete." in page and page.count("<img ") == 1
     with pytest.raises(FileNotFoundError, match=r"is a diagram: `sv\.open`"):
         sv.open_run(out)
     sv.to_netcdf(diagram, tmp_path / "diagram.nc")

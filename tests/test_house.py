@@ -30,10 +30,11 @@ ROOMS = {
     " starts prolong",
     "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
     " sweep resume ensemble",
-    "plot": "style maps figures diagrams",
+    "plot": "style maps film animation figures diagrams",
     "": "plot",
-    "cli": "describe describe_sweep words parameters starting options sweep_options diagram_options other_options bars"
-    " commands main __main__",
+    "reports": "describe describe_sweep page pictures remake report",
+    "cli": "words parameters starting options sweep_options diagram_options other_options bars commands viewing main"
+    " __main__",
 }
 ORDER = [f"{room}.{name}".strip(".") for room, names in ROOMS.items() for name in names.split()]
 FOLDER = Path(__file__).parent.parent / "svjax"

@@ -382,6 +382,8 @@ def test_a_run_is_prolonged_from_the_command_line_and_again(tmp_path, capsys):
     assert main(["resume", path, "--until", "4.5"]) in (0, 3)
     assert sv.open_run(path)["time"].values[-1] == pytest.approx(4.5)
     assert sv.load_convergence(sv.open_run(path)) is not None
+    made = sv.open_run(path).attrs["command"]
+    assert made.startswith("svjax run --length 4") and made.endswith(f"&& svjax resume {path} --until 4.5")
     capsys.readouterr()
     for until, why in (("4", "later than the run's end, t = 4.5"), ("4.55", "whole"), ("nan", "until")):
         assert main(["resume", path, "--until", until]) == 2

@@ -1,4 +1,4 @@
-"""What `svjax run`, `steady`, `diagram`, `sweep`, `resume` and `info` do. Heavy imports wait until they are needed."""
+"""What `svjax run`, `steady`, `diagram`, `sweep` and `resume` do. Heavy imports wait until they are needed."""
 
 import shlex
 import sys
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from svjax.cli.bars import Bar, clock
 from svjax.cli.diagram_options import DiagramOptions
 from svjax.cli.options import RunOptions, SteadyOptions
-from svjax.cli.other_options import InfoOptions, ResumeOptions
+from svjax.cli.other_options import ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
+from svjax.cli.words import command_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -33,7 +34,7 @@ def run(options: RunOptions) -> int:
     key = starting.random_key(options.seed, options.start, warm)
     initial = starting.initial(options.start, options.equilibrium, valve, key)
 
-    writer = runs.RunWriter(folder, overwrite=options.overwrite)
+    writer = runs.RunWriter(folder, overwrite=options.overwrite, command=command_line("run", options))
     to_do = plan.plan_three_stage(
         valve,
         bias,
@@ -56,7 +57,7 @@ def run(options: RunOptions) -> int:
 def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
     """Let ``work`` run a run, and show what became of it."""
     from svjax import plot
-    from svjax.cli import describe
+    from svjax.reports import describe
     from svjax.simulations import convergence, loop, runs
 
     started, status, bar = time.monotonic(), 0, Bar()
@@ -95,14 +96,15 @@ def sweep(options: SweepOptions) -> int:
 
     plan = sweep.plan_sweep(valve, values, task, bias, options.zipped, options.batch)
     print(f"svjax: {plan.size}", file=sys.stderr)
-    return _through(folder, lambda bar: sweep.create_and_run(folder, plan, options.overwrite, bar.sweep))
+    command = command_line("sweep", options)
+    return _through(folder, lambda bar: sweep.create_and_run(folder, plan, options.overwrite, bar.sweep, command))
 
 
 def _through(folder: Path, work: Callable[[Bar], object]) -> int:
     """Let ``work`` run a sweep, and show what became of it."""
     import jax
 
-    from svjax.cli import describe_sweep
+    from svjax.reports import describe_sweep
 
     started, bar = time.monotonic(), Bar()
     try:
@@ -135,7 +137,7 @@ def resume(options: ResumeOptions) -> int:
 def steady(options: SteadyOptions) -> int:
     """`svjax steady`: steady states and their modes along a voltage."""
     from svjax import plot
-    from svjax.cli import describe
+    from svjax.reports import describe
     from svjax.simulations import curve, size, tables
     from svjax.storage import folders
 
@@ -153,7 +155,7 @@ def steady(options: SteadyOptions) -> int:
 
         found = curve.steady_curve(valve, voltages, options.drop, modes=options.modes, progress=progress)
         bar.update(len(voltages) - bar.n)
-    tables.save_table(folder, found)
+    tables.save_table(folder, found.assign_attrs(command=command_line("steady", options)))
     plot.curve_pictures(folder, found)
     print(describe.describe_curve(found))
     print(f"\nwrote {folder} and in it steady.png, steady.pdf in {clock(time.monotonic() - started)}")
@@ -163,7 +165,7 @@ def steady(options: SteadyOptions) -> int:
 def diagram(options: DiagramOptions) -> int:
     """`svjax diagram`: where the layers end and when they switch, over voltage and field."""
     from svjax import plot
-    from svjax.cli import describe
+    from svjax.reports import describe
     from svjax.simulations import diagram, size, tables
     from svjax.storage import folders
 
@@ -176,7 +178,7 @@ def diagram(options: DiagramOptions) -> int:
     chosen = {name: getattr(options, name) for name in ("drop", "axis", "start", "duration", "angles")}
     with _counted(len(voltages), "table") as bar:
         found = diagram.diagram_dataset(valve, voltages, fields, **chosen, progress=lambda _: bar.update())
-    tables.save_table(folder, found)
+    tables.save_table(folder, found.assign_attrs(command=command_line("diagram", options)))
     plot.diagram_pictures(folder, found)
     print(describe.describe_diagram(found))
     print(f"\nwrote {folder} and in it diagram.png, diagram.pdf in {clock(time.monotonic() - started)}")
@@ -188,30 +190,3 @@ def _counted(total: int, unit: str) -> "tqdm":
     from tqdm import tqdm
 
     return tqdm(total=total, unit=unit, mininterval=0.1 if sys.stderr.isatty() else 30.0, file=sys.stderr)
-
-
-def info(options: InfoOptions) -> int:
-    """`svjax info`: what a store holds."""
-    from svjax.cli import describe, describe_sweep
-    from svjax.model.units import Units
-    from svjax.simulations import curve, diagram, runs, tables
-    from svjax.storage import folders, lock, plain
-    from svjax.sweeps import sweep_dataset
-
-    units = None if options.gamma_ev is None else Units(options.gamma_ev)
-    kind = plain.store_format(options.run)
-    with folders.reading(options.run):
-        if kind == sweep_dataset.FORMAT:
-            print(describe_sweep.describe_sweep(options.run, units))
-        elif kind == curve.FORMAT:
-            print(describe.describe_curve(tables.open_curve(options.run), units))
-        elif kind == diagram.FORMAT:
-            print(describe.describe_diagram(tables.open_diagram(options.run), units))
-        else:
-            run = runs.open_run(options.run)
-            if run.attrs["status"] == "running" and not lock.is_locked(options.run):
-                run = run.assign_attrs(
-                    status="stopped", reason=f"`svjax resume {shlex.quote(str(options.run))}` goes on."
-                )
-            print(describe.describe(run, units))
-    return 0

@@ -7,14 +7,24 @@ from importlib.metadata import version
 
 import tyro
 
-from svjax.cli.commands import BAD_INPUT, INTERRUPTED, diagram, info, resume, run, steady, sweep
+from svjax.cli.commands import BAD_INPUT, INTERRUPTED, diagram, resume, run, steady, sweep
 from svjax.cli.diagram_options import DiagramOptions
 from svjax.cli.options import RunOptions, ShapeOptions, SteadyOptions
-from svjax.cli.other_options import InfoOptions, ResumeOptions
+from svjax.cli.other_options import AnimateOptions, InfoOptions, ReportOptions, ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
+from svjax.cli.viewing import animate, info, report
 from svjax.cli.words import joined, toml_arguments
 
-Options = RunOptions | SteadyOptions | DiagramOptions | SweepOptions | ResumeOptions | InfoOptions
+Options = (
+    RunOptions
+    | SteadyOptions
+    | DiagramOptions
+    | SweepOptions
+    | ResumeOptions
+    | InfoOptions
+    | ReportOptions
+    | AnimateOptions
+)
 COMMANDS = {
     "run": RunOptions,
     "steady": SteadyOptions,
@@ -22,6 +32,8 @@ COMMANDS = {
     "sweep": SweepOptions,
     "resume": ResumeOptions,
     "info": InfoOptions,
+    "report": ReportOptions,
+    "animate": AnimateOptions,
 }
 
 
@@ -76,6 +88,10 @@ def _parse(arguments: list[str]) -> Options:
 def _do(options: Options) -> int:
     if isinstance(options, InfoOptions):
         return info(options)
+    if isinstance(options, ReportOptions):
+        return report(options)
+    if isinstance(options, AnimateOptions):
+        return animate(options)
     import jax
 
     jax.config.update("jax_enable_x64", True)

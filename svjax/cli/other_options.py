@@ -1,8 +1,8 @@
-"""What `svjax resume` and `svjax info` can be told."""
+"""What `svjax resume`, `info`, `report` and `animate` can be told."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -21,6 +21,32 @@ class ResumeOptions:
     """Number of this process, from 0 on."""
     processes: int | None = None
     """Number of all processes."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Write one HTML page about a run, a sweep, a curve or a diagram: pictures, parameters, checks, how to make it."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of the run, the sweep, the curve or the diagram."""
+    out: Path | None = None
+    """The file of the page; report.html in that folder if not given."""
+
+
+@dataclass(frozen=True)
+class AnimateOptions:
+    """Draw a run that observed spins as a moving picture: spins, currents on the bonds if observed, magnetisations."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of the run."""
+    out: Path | None = None
+    """A file that ends in .gif, .html or .mp4; spins.gif in that folder if not given."""
+    plane: Literal["xz", "xy", "yz"] | None = None
+    """Components of the spins that are arrows; those that vary most if not given."""
+    frames: int = 200
+    """At most so many, evenly in time [number]."""
+    fps: int = 20
+    """Frames in a second [number]."""
 
 
 @dataclass(frozen=True)

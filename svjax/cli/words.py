@@ -1,7 +1,9 @@
 """From words to options: ranges of numbers, repeated options, TOML files, names of folders."""
 
 import difflib
+import shlex
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -87,6 +89,25 @@ def toml_arguments(path: Path, options: type, command: str) -> list[str]:
             words = _words(key, value)
             arguments += [option, ",".join(words)] if types[name] in RANGES and words else [option, *words]
     return arguments
+
+
+def command_line(command: str, options: Any) -> str:
+    """The line that gives these options again: those that differ from their defaults, also where a file gave them."""
+    words = ["svjax", command]
+    for part in fields(options):
+        value, option = getattr(options, part.name), "--" + part.name.replace("_", "-")
+        if part.name == "config" or value == part.default:
+            continue
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        else:
+            parts = _flat(value)
+            words += [f"{option}={parts[0]}"] if len(parts) == 1 and parts[0][:1] == "-" else [option, *parts]
+    return shlex.join(words)
+
+
+def _flat(value: Any) -> list[str]:
+    return [word for part in value for word in _flat(part)] if isinstance(value, tuple) else [str(value)]
 
 
 def _words(key: str, value: Any) -> list[str]:

@@ -38,4 +38,6 @@ def sketch(lattice: Lattice) -> str:
     touched = "".join(dot(site, 2 * size, 'fill="#CCCCCC"') for sites in lattice.contacts for site in sites)
     dots = "".join(dot(site, size, f'fill="{colours[site]}" stroke="#888888"') for site in range(lattice.n_sites))
     path = f'<path d="{bonds}" stroke="#BBBBBB" fill="none"/>'
-    return f'<svg width="{WIDTH:.0f}" height="{height:.0f}">{path}{touched}{dots}</svg>'
+    width = np.max(at[:, 0]) + MARGIN
+    size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
+    return f"<svg {size}>{path}{touched}{dots}</svg>"

@@ -83,7 +83,12 @@ def phase_diagram(
             "layer": [0, 1],
             "component": np.array(list("xyz"), dtype=object),
         },
-        {"axis": np.asarray(direction(along)), "start": np.asarray(first).ravel(), "duration": float(duration)},
+        {
+            "axis": np.asarray(direction(along)),
+            "start": np.asarray(first).ravel(),
+            "duration": float(duration),
+            "angles": int(angles),
+        },
     )
 
 

@@ -1,5 +1,6 @@
 """Pictures, one function each: data in, axes out; on the axes given, or on the current ones of pyplot."""
 
+from svjax.plot.animation import animate as animate
 from svjax.plot.diagrams import diagram_pictures as diagram_pictures, phase_diagram as phase_diagram
 from svjax.plot.figures import (
     currents as currents,

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from svjax.plot.style import SIZE, VOLTAGE, axes, save
+from svjax.plot.style import VOLTAGE, axes, blank, save
 
 
 def phase_diagram(diagram: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
@@ -28,6 +27,6 @@ def phase_diagram(diagram: xr.Dataset, layer: int = 1, *, ax: Axes | None = None
 
 def diagram_pictures(folder: Path, diagram: xr.Dataset) -> None:
     """Save the picture of a diagram to ``folder``, as diagram.png and diagram.pdf."""
-    ax = phase_diagram(diagram, ax=Figure(SIZE, layout="constrained").subplots())
+    ax = phase_diagram(diagram, ax=blank())
     for kind in ("png", "pdf"):
         save(ax, folder / f"diagram.{kind}")

@@ -21,10 +21,10 @@ from svjax.plot.style import (
     COMPONENTS,
     RELAXATION,
     RELAXATION_TIME,
-    SIZE,
     TIME,
     VOLTAGE,
     axes,
+    blank,
     own_figure,
     save,
 )
@@ -118,16 +118,21 @@ def steady_curve(curve: xr.Dataset, *, figure: Figure | None = None) -> tuple[Ax
 
 def run_pictures(folder: Path, dataset: xr.Dataset) -> list[str]:
     """Save the pictures that the saved rows of a run allow to ``folder``; returns the names of the files."""
-    drawn = {}
-    blank = lambda: Figure(SIZE, layout="constrained").subplots()  # not of pyplot, which keeps every figure
-    if "magnetization" in dataset and dataset.sizes["layer"] and dataset.sizes["time"] > 1:
-        drawn["magnetization"] = magnetization(dataset, layer=dataset.sizes["layer"] - 1, ax=blank())
-    if {"spin_current", "interface_spin_current"} <= dataset.keys() and (dataset["stage"].values == 2).any():
-        drawn["currents"] = currents(dataset, ax=blank())
+    drawn = run_axes(dataset)
     files = [f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
     for file in files:
         save(drawn[Path(file).stem], folder / file)
     return files
+
+
+def run_axes(dataset: xr.Dataset) -> dict[str, Axes]:
+    """The pictures that the saved rows of a run allow, by name, each on a figure of its own."""
+    drawn = {}
+    if "magnetization" in dataset and dataset.sizes["layer"] and dataset.sizes["time"] > 1:
+        drawn["magnetization"] = magnetization(dataset, layer=dataset.sizes["layer"] - 1, ax=blank())
+    if {"spin_current", "interface_spin_current"} <= dataset.keys() and (dataset["stage"].values == 2).any():
+        drawn["currents"] = currents(dataset, ax=blank())
+    return drawn
 
 
 def curve_pictures(folder: Path, curve: xr.Dataset) -> None:

@@ -21,7 +21,7 @@ from svjax.observables.by_name import Observables
 from svjax.plot.style import COLOURS, axes
 from svjax.simulations.dataset import UNITS
 from svjax.simulations.loop import Run
-from svjax.storage.records import valve_from_record
+from svjax.storage.records import lattice_from_record
 
 Result = xr.Dataset | Run | Trajectory | State
 
@@ -33,11 +33,11 @@ def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -
     Arguments: valve; spins (N_S, 3); ax as in `magnetization`.
     """
     ax = axes(ax)
-    lattice, colours = valve.lattice, list(COLOURS.values())
-    at = _draw_lattice(ax, lattice)
+    lattice = valve.lattice
+    at = draw_lattice(ax, lattice)
     own, spins = at[list(lattice.spin_sites)], np.asarray(spins)
     for layer in range(len(lattice.layers)):
-        chosen, colour = lattice.spin_layers == layer, colours[1 + layer % (len(colours) - 1)]
+        chosen, colour = lattice.spin_layers == layer, layer_colour(layer)
         ax.plot(*own[chosen].T, "o", color=colour, ms=4)
         x, y, u, v = *own[chosen].T, *spins[chosen][:, [0, 2]].T
         quiver = ax.quiver(
@@ -45,6 +45,12 @@ def configuration(valve: SpinValve, spins: Numbers, *, ax: Axes | None = None) -
         )
         quiver.set_zorder(3)
     return ax
+
+
+def layer_colour(layer: int) -> str:
+    """The colour of a layer, by its number."""
+    colours = list(COLOURS.values())
+    return colours[1 + layer % (len(colours) - 1)]
 
 
 def map(
@@ -75,10 +81,10 @@ def map(
                          f"of {of_places}.")  # fmt: skip
     if len(dims) == 2 and component not in tuple("xyz"):
         raise ValueError(f"Argument `component` must be 'x', 'y' or 'z', but is {component!r}.")
-    valve, values = _found(result, what, valve, row)
+    lattice, values = _found(result, what, valve, row)
     if len(dims) == 2:
         values, meaning = values[:, "xyz".index(component)], f"{meaning}, {component}"
-    return map_values(valve, values, dims[0], label=f"{meaning} ({units})" if units != "1" else meaning, ax=ax)
+    return _draw(lattice, values, dims[0], f"{meaning} ({units})" if units != "1" else meaning, ax)
 
 
 def map_values(
@@ -88,27 +94,30 @@ def map_values(
     or ``local_density_of_states(...).sum(-1)`` at one energy. Along a bond (i, j) they are positive from i to j."""
     if place not in PLACES:
         raise ValueError(f"Argument `place` must be one of {', '.join(PLACES)}, but is {place!r}.")
-    ax, values = axes(ax), np.asarray(real_array(values, "values"), float)
-    count = valve.lattice.sizes[PLACES[place]]
+    return _draw(valve.lattice, np.asarray(real_array(values, "values"), float), place, label, ax)
+
+
+def _draw(lattice: Lattice, values: np.ndarray, place: str, label: str, ax: Axes | None) -> Axes:
+    ax, count = axes(ax), lattice.sizes[PLACES[place]]
     if values.shape != (count,):
         raise ValueError(f"Argument `values` must hold {count} numbers, one per {place}, but has shape {values.shape}.")
     if not np.all(np.isfinite(values)):
         raise ValueError("Argument `values` must be finite, but is not.")
-    at = _draw_lattice(ax, valve.lattice)
+    at = draw_lattice(ax, lattice)
     if place == "bond":
-        _draw_arrows(ax, at, valve.lattice, values, label)
+        _draw_arrows(ax, at, lattice, values, label)
     else:
-        _draw_colours(ax, at if place == "site" else at[valve.lattice.spin_sites], values, label)
+        _draw_colours(ax, at if place == "site" else at[lattice.spin_sites], values, label)
     return ax
 
 
 PLACES = {"bond": "bonds", "site": "sites", "spin": "spins"}
 
 
-def _found(result: Result, what: str, valve: SpinValve | None, row: int) -> tuple[SpinValve, np.ndarray]:
-    """The valve and the values of an observable."""
+def _found(result: Result, what: str, valve: SpinValve | None, row: int) -> tuple[Lattice, np.ndarray]:
+    """The lattice and the values of an observable."""
     if isinstance(result, xr.Dataset):
-        valve = valve_from_record(json.loads(result.attrs["valve"]))
+        lattice = lattice_from_record(json.loads(result.attrs["valve"])["lattice"])
         if what not in result:
             raise ValueError(f"Argument `what` must be among what was observed, but {what!r} is not in {list(result)}.")
         part = result[what].isel(time=row) if "time" in result[what].dims else result[what]
@@ -116,19 +125,19 @@ def _found(result: Result, what: str, valve: SpinValve | None, row: int) -> tupl
             raise ValueError(
                 f"Argument `result` must be one point of a sweep, but has {part.dims[0]!r}: choose with .sel."
             )
-        return valve, part.values
+        return lattice, part.values
     if isinstance(result, Run):
         valve = result.plan.valve
     if valve is None:
         raise ValueError("Argument `valve` must be given with a trajectory or a state.")
     rows = {} if isinstance(result, State) else result.observables
     if what in rows:
-        return valve, np.asarray(rows[what][row])
+        return valve.lattice, np.asarray(rows[what][row])
     state = result if isinstance(result, State) else result.state
-    return valve, np.asarray(jax.jit(Observables((what,)))(valve, state)[what])
+    return valve.lattice, np.asarray(jax.jit(Observables((what,)))(valve, state)[what])
 
 
-def _draw_lattice(ax: Axes, lattice: Lattice) -> np.ndarray:
+def draw_lattice(ax: Axes, lattice: Lattice) -> np.ndarray:
     """Bonds, contacts and sites in grey; returns where the sites are."""
     at = places(lattice)
     for i, j in lattice.bonds:
@@ -142,18 +151,24 @@ def _draw_lattice(ax: Axes, lattice: Lattice) -> np.ndarray:
     return at
 
 
+def along_bonds(at: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, float]:
+    """The middle of each bond, an arrow along it as long as most bonds are, and that length."""
+    first, second = at[lattice.bond_array].swapaxes(0, 1)
+    length = np.linalg.norm(second - first, axis=1)
+    usual = float(np.median(length)) if len(length) else 1.0
+    return (first + second) / 2, (second - first) / length[:, None] * usual, usual
+
+
 def _draw_arrows(ax: Axes, at: np.ndarray, lattice: Lattice, values: np.ndarray, label: str) -> None:
     """An arrow in the middle of each bond, as long as the bond for the largest number, with a key below; none where
     less than half a percent of that flows."""
-    first, second = at[lattice.bond_array].swapaxes(0, 1)
-    length = np.linalg.norm(second - first, axis=1)
-    most, usual = np.abs(values).max(initial=0.0), np.median(length)
-    along = (second - first) / length[:, None] * usual * (values / (most or 1.0))[:, None]
+    middle, along, usual = along_bonds(at, lattice)
+    most = np.abs(values).max(initial=0.0)
+    along = along * (values / (most or 1.0))[:, None]
     shown = np.abs(values) > 0.005 * most
     style: dict[str, Any] = dict(
         angles="xy", scale_units="xy", scale=1.1, width=0.007, headwidth=4, headlength=4.5, headaxislength=4.0
     )
-    middle = (first + second) / 2
     arrows = ax.quiver(*middle[shown].T, *along[shown].T, color=COLOURS["green"], pivot="mid", zorder=3, **style)
     ax.quiverkey(arrows, 0.5, -0.04, usual, f"{most:.3g}: {label}", labelpos="S", coordinates="axes")
 

@@ -63,6 +63,11 @@ def axes(ax: Axes | None) -> Axes:
     return ax
 
 
+def blank() -> Axes:
+    """Axes of the house's size on a figure of their own, which pyplot does not keep."""
+    return Figure(SIZE, layout="constrained").subplots()
+
+
 def own_figure(figure: Figure | None, size: tuple[float, float]) -> Figure:
     """The figure, or a new one of pyplot."""
     return plt.figure(figsize=size, layout="constrained") if figure is None else figure

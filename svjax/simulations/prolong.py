@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def prolong(path: Path, dataset: xr.Dataset, found: Contents | None, bias: Bias,
         raise ValueError(f"Argument `until` must be later than the run's end, t = {before * dt:g}, but is {until:g}.")
     times = every * np.arange(before // every + 1, steps // every + 1) * dt
     new = {"duration": steps * dt, "status": "running", "reason": ""}
+    if made := dataset.attrs.get("command"):
+        new["command"] = f"{made} && svjax resume {shlex.quote(str(path))} --until {until:g}"
     if dataset.attrs["status"] in FINISHED:
         contents = of_state(load_state(dataset), before, dataset.attrs | new)
     else:

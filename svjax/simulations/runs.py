@@ -42,13 +42,14 @@ class RunWriter:
     """Saves a run to the folder ``path`` while it runs: ``three_stage(..., writer=RunWriter("runs/first"))``.
 
     The folder appears when the first row is there. It must not exist, unless ``overwrite`` and it holds a run (or
-    nothing); then it is replaced. Behind the rows a checkpoint is saved each time, from which `resume` goes on.
+    nothing); then it is replaced. Behind the rows a checkpoint is saved each time, from which `resume` goes on. A
+    ``command`` line that makes the run is kept in its attributes.
     """
 
-    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
+    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False, command: str | None = None):
         self.path, self.saved, self.group, self.lock = tidy_path(path), 0, None, None
         check_target(self.path, overwrite, FORMAT)
-        self.overwrite = overwrite
+        self.overwrite, self.made_by = overwrite, {} if command is None else {"command": command}
         self.waiting: list[dict[str, np.ndarray]] = []
         self.last: Segment | None = None
         self.flushed, self.cost = 0.0, 0.0
@@ -97,7 +98,7 @@ class RunWriter:
     def _create(self, folder: Path, plan: Plan, segment: Segment) -> None:
         rows = segment.observables
         chunks = {name: {"chunks": (ROWS_PER_CHUNK, *rows[name].shape[1:])} for name in rows}
-        write_dataset(folder, layout(plan, rows), chunks)
+        write_dataset(folder, layout(plan, rows).assign_attrs(self.made_by), chunks)
         self._open(folder)
         self._flush(plan, segment.end, segment.state)
 

@@ -52,7 +52,7 @@ def valve_from_record(record: Mapping[str, Any]) -> SpinValve:
                 "The run is in double precision, but jax_enable_x64 is off: call "
                 "`jax.config.update('jax_enable_x64', True)` first."
             )
-        lattice, values = _lattice_from_record(graph), dict(record["parameters"])
+        lattice, values = lattice_from_record(graph), dict(record["parameters"])
         if unknown := sorted(set(values) - set(QUANTITIES)):
             raise ValueError(f"parameter {unknown[0]!r}")
         if graph["bonds"] and len(graph["bonds"][0]) == 4:  # version 0.1.0 kept the amplitudes with the bonds
@@ -89,7 +89,8 @@ def band_from_record(record: Mapping[str, Any] | None) -> AbstractBand | None:
     return {"StripBand": StripBand, "LorentzianBand": LorentzianBand}[values.pop("kind")](**values)
 
 
-def _lattice_from_record(graph: Mapping[str, Any]) -> Lattice:
+def lattice_from_record(graph: Mapping[str, Any]) -> Lattice:
+    """The lattice of a recorded valve."""
     pairs = [bond[:2] for bond in graph["bonds"]]
     more = {name: graph[name] or None for name in ("positions", "windings") if name in graph}
     groups = {name: graph[name] for name in ("layers", "contacts", "monolayers")}

@@ -91,14 +91,16 @@ def sweep(
     return load_sweep(store)
 
 
-def create_and_run(path: Path, plan: SweepPlan, overwrite: bool, progress: Watch | None) -> None:
-    """Lay out the store of a sweep at ``path``, and fill it."""
+def create_and_run(
+    path: Path, plan: SweepPlan, overwrite: bool, progress: Watch | None, command: str | None = None
+) -> None:
+    """Lay out the store of a sweep at ``path``, and fill it. The ``command`` that makes it is kept with it."""
     plan.size.check(path)
     locks: list[Lock] = []
 
     def create() -> None:
         check_target(path, overwrite, FORMAT)
-        locks.append(place(path, lambda folder: build(plan, folder), overwrite))
+        locks.append(place(path, lambda folder: build(plan, folder, command), overwrite))
 
     lead(create)
     carry_out_sweep(path, plan, locks, progress)

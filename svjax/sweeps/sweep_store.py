@@ -39,8 +39,8 @@ from svjax.sweeps.sweep_dataset import (
 from svjax.sweeps.tasks import seeds_of, task_from_record
 
 
-def build(plan: SweepPlan, path: Path | MemoryStore) -> None:
-    """Lay out the store of a whole sweep, nan where nothing has been computed."""
+def build(plan: SweepPlan, path: Path | MemoryStore, command: str | None = None) -> None:
+    """Lay out the store of a whole sweep, nan where nothing has been computed, with the ``command`` that made it."""
     group = zarr.create_group(path, zarr_format=3)
     packed = ZstdCodec(checksum=True)
     for name, (dims, shape, chunks, dtype, notes) in variables(plan).items():
@@ -54,7 +54,8 @@ def build(plan: SweepPlan, path: Path | MemoryStore) -> None:
             attributes=notes,
             compressors=packed,
         )
-    xr.Dataset(coords=coordinates(plan), attrs=attributes(plan)).to_zarr(
+    made_by = {} if command is None else {"command": command}
+    xr.Dataset(coords=coordinates(plan), attrs=attributes(plan) | made_by).to_zarr(
         path, mode="a", zarr_format=3, consolidated=False
     )
     with warnings.catch_warnings():

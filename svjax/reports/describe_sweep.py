@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from svjax.cli.describe import Show, aligned, made_with, numbers, valve_lines
 from svjax.model.units import Units
+from svjax.reports.describe import Lines, Show, aligned, made_with, numbers, valve_lines
 from svjax.storage.lock import is_locked
 from svjax.sweeps.ensemble import ensemble
 from svjax.sweeps.parameter_grid import SEED
@@ -22,28 +22,44 @@ MOST_FAILURES = 10
 def describe_sweep(path: str | os.PathLike, units: Units | None = None) -> str:
     """What is in the sweep at ``path``, also one that is running or was stopped: its grid, its task, its points."""
     sweep, show = open_sweep(path), Show(units)
-    grid, task = json.loads(sweep.attrs["grid"]), json.loads(sweep.attrs["task"])
-    lines = [("status", _status(sweep, Path(path)))]
+    lines = [("status", sweep_status(sweep, Path(path))), points_line(sweep)]
+    lines += [(f"  {name}", axis(values)) for name, values in axes(sweep).items()]
+    lines += [*task_lines(sweep, show), *ensemble_lines(sweep)]
+    lines += [line for line in valve_lines(json.loads(sweep.attrs["valve"]), show) if line[0] not in swept(sweep)]
+    lines += [bias_line(sweep), made_with(sweep.attrs), *failures(sweep)]
+    return aligned(lines)
+
+
+def axes(sweep: xr.Dataset) -> dict[str, list[float]]:
+    """The values of what is swept, by name."""
+    return json.loads(sweep.attrs["grid"])["values"]
+
+
+def swept(sweep: xr.Dataset) -> set[str]:
+    """The parameters of which something is swept."""
+    return {name.split("[")[0] for name in axes(sweep)}
+
+
+def points_line(sweep: xr.Dataset) -> tuple[str, str]:
+    """How many points there are, by what became of them."""
     done = ", ".join(f"{count} {name}" for name, count in counts(sweep).items() if count)
-    lines.append(("points", f"{sweep['status'].size}: {done}"))
-    lines += [(f"  {name}", _axis(values)) for name, values in grid["values"].items()]
-    lines.append(("grid", "zipped" if grid["zipped"] else "all combinations"))
+    return "points", f"{sweep['status'].size}: {done}"
+
+
+def task_lines(sweep: xr.Dataset, show: Show) -> Lines:
+    """How the axes are combined, and what is done at each point."""
+    task = json.loads(sweep.attrs["task"])
     if isinstance(task.get("start"), list):
         task["start"] = f"{len(task['start'])} spins"
     told = ", ".join(
         f"{name} = {value}" for name, value in task.items() if name != "kind" and value not in (None, False)
     )
+    lines = [("grid", "zipped" if json.loads(sweep.attrs["grid"])["zipped"] else "all combinations")]
     lines.append(("task", f"{task['kind']}: {told}" if told else task["kind"]))
-    if "end" in sweep:
-        lines.append(("  reached", _reached(sweep, show)))
-    lines += _ensemble(sweep)
-    lines += _valve(sweep, show, grid)
-    lines.append(made_with(sweep.attrs))
-    lines += _failures(sweep)
-    return aligned(lines)
+    return [*lines, ("  reached", _reached(sweep, show))] if "end" in sweep else lines
 
 
-def _ensemble(sweep: xr.Dataset) -> list[tuple[str, str]]:
+def ensemble_lines(sweep: xr.Dataset) -> Lines:
     """Magnetisations over the number of spins at the end, where seeds are all that differs."""
     if sweep["status"].dims != (SEED,) or "magnetization" not in sweep or not (sweep["status"] == COMPLETE).any():
         return []
@@ -53,24 +69,28 @@ def _ensemble(sweep: xr.Dataset) -> list[tuple[str, str]]:
     return [*lines, *((f"  {name} / N_S".replace("_", " "), numbers(last[name].values)) for name in parts)]
 
 
-def _valve(sweep: xr.Dataset, show: Show, grid: dict) -> list[tuple[str, str]]:
-    """The parameters that are not swept, and the bias."""
+def bias_line(sweep: xr.Dataset) -> tuple[str, str]:
+    """The bias, without what of it is swept."""
     bias = json.loads(sweep.attrs["bias"])
-    swept = {name.split("[")[0] for name in grid["values"]}
     shown = ", ".join(
-        f"{name} {'as above' if name in swept else f'= {value}'}" for name, value in bias.items() if name != "kind"
+        f"{name} {'as above' if name in swept(sweep) else f'= {value}'}"
+        for name, value in bias.items()
+        if name != "kind"
     )
-    lines = [*valve_lines(json.loads(sweep.attrs["valve"]), show), ("bias", f"{bias['kind']}: {shown}")]
-    return [line for line in lines if line[0] not in swept]
+    return "bias", f"{bias['kind']}: {shown}"
 
 
-def _status(sweep: xr.Dataset, path: Path) -> str:
+def sweep_status(sweep: xr.Dataset, path: Path | None) -> str:
+    """Of a sweep at ``path``; None for one in memory."""
     if not (sweep["status"].values == PENDING).any():
         return "complete"
+    if path is None:
+        return "stopped"
     return "running" if is_locked(path) else f"stopped; `svjax resume {shlex.quote(str(path))}` goes on"
 
 
-def _axis(values: list[float]) -> str:
+def axis(values: list[float]) -> str:
+    """The values of an axis, or how many there are between which."""
     return (
         f"{len(values)} from {numbers(min(values))} to {numbers(max(values))}" if len(values) > 4 else numbers(values)
     )
@@ -83,7 +103,8 @@ def _reached(sweep: xr.Dataset, show: Show) -> str:
     return f"t = {show.time(sweep['end'].values[under_way].min())} of {last}" if under_way.any() else f"t = {last}"
 
 
-def _failures(sweep: xr.Dataset) -> list[tuple[str, str]]:
+def failures(sweep: xr.Dataset) -> Lines:
+    """The first points that failed, and why."""
     status, names = sweep["status"].values, json.loads(sweep.attrs["grid"])["values"]
     failed = np.argwhere((status != PENDING) & (status != COMPLETE))
     lines = []

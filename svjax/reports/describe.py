@@ -1,7 +1,9 @@
 """A stored run in words and numbers, for people: in the model's units, or in those of the laboratory."""
 
 import json
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,11 @@ from svjax.engine.quantities import Quantity
 from svjax.model.units import Units
 from svjax.model.valve import QUANTITIES
 from svjax.simulations.runs import load_convergence
+from svjax.storage.lock import is_locked
+
+Lines = list[tuple[str, str]]
+Table = tuple[tuple[str, ...], list[list[str]]]
+"""Heads and rows."""
 
 
 def describe(run: xr.Dataset, units: Units | None = None) -> str:
@@ -18,32 +25,60 @@ def describe(run: xr.Dataset, units: Units | None = None) -> str:
 
     With ``units`` times, energies, fields, currents and temperatures also appear in fs, eV, tesla, microampere, kelvin.
     """
-    show = Show(units)
-    valve, bias = json.loads(run.attrs["valve"]), json.loads(run.attrs["bias"])
+    show, valve = Show(units), valve_lines(json.loads(run.attrs["valve"]), Show(units))
+    lines = [("status", run_status(run)), *saves_lines(run, show), *valve, *run_lines(run, show), made_with(run.attrs)]
+    report = load_convergence(run)
+    return aligned(lines) if report is None else f"{aligned(lines)}\n\n{report}"
+
+
+def run_status(run: xr.Dataset) -> str:
+    """Of a run, with the reason if there is one."""
+    return run.attrs["status"] + (f": {run.attrs['reason']}" if run.attrs["reason"] else "")
+
+
+def settled(run: xr.Dataset, path: Path) -> xr.Dataset:
+    """The run at ``path``, called stopped where nothing writes to it any more."""
+    if run.attrs["status"] != "running" or is_locked(path):
+        return run
+    return run.assign_attrs(status="stopped", reason=f"`svjax resume {shlex.quote(str(path))}` goes on.")
+
+
+def saves_lines(run: xr.Dataset, show: "Show") -> Lines:
+    """How many rows a run has saved, from when to when and how often."""
     t = run["time"].values
     span = f"from t = {show.time(t[0])} to {show.time(t[-1])}" if len(t) else "none"
-    lines = [("status", run.attrs["status"] + (f": {run.attrs['reason']}" if run.attrs["reason"] else ""))]
-    lines.append(("saves", f"{len(t)} {span}, every {run.attrs['save_every']} steps of {show.time(run.attrs['dt'])}"))
-    lines += valve_lines(valve, show)
+    return [("saves", f"{len(t)} {span}, every {run.attrs['save_every']} steps of {show.time(run.attrs['dt'])}")]
+
+
+def run_lines(run: xr.Dataset, show: "Show") -> Lines:
+    """The bias of a run and the ends of its stages."""
+    bias = json.loads(run.attrs["bias"])
     shown = ", ".join(f"{name} = {value}" for name, value in bias.items() if name != "kind")
-    lines.append(("bias", f"{bias['kind']}: {shown}"))
+    lines = [("bias", f"{bias['kind']}: {shown}")]
     for stage, label in ((1, "before the quench"), (2, "at the end")):
         rows = np.flatnonzero(run["stage"].values == stage)
         if len(rows):
             lines += _row_lines(run.isel(time=int(rows[-1])), label, show)
-    text = aligned([*lines, made_with(run.attrs)])
-    report = load_convergence(run)
-    return text if report is None else f"{text}\n\n{report}"
+    return lines
 
 
 def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
     """A table of steady states along the voltage, and the valve they belong to."""
-    show = Show(units)
-    text = [aligned(valve_lines(json.loads(curve.attrs["valve"]), show))]
+    heads, rows = curve_table(curve, units)
+    text = [aligned(valve_lines(json.loads(curve.attrs["valve"]), Show(units))), ""]
+    text.append(f"{heads[0]}  " + " ".join(f"{head:>11}" for head in heads[1:-1]) + f"  {heads[-1]}")
+    for voltage, *values, last in rows:
+        parts = f"{voltage:>11}", " ".join(f"{value:>11}" for value in values), last
+        text.append("  ".join(part for part in parts if part))
+    return "\n".join(text)
+
+
+def curve_table(curve: xr.Dataset, units: Units | None = None) -> Table:
+    """Heads and rows of a curve: what a voltage's steady state is, or why there is none."""
     factor = 1.0 if units is None else units.microampere_per_current
     time = 1.0 if units is None else units.fs_per_time
     heads = "M_r^x", "M_r^y", "M_r^z", "current" if units is None else "I (uA)", "t_R" if units is None else "t_R (fs)"
-    text += ["", f"{curve.attrs['drop']} V  " + " ".join(f"{head:>11}" for head in heads) + "  stable"]
+    rows = []
     for number, reason in enumerate(json.loads(curve.attrs["reasons"])):
         row = curve.isel(voltage=number)
         values = [
@@ -51,35 +86,45 @@ def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
             row["interface_charge_current"] * factor,
             row["relaxation_time"] * time,
         ]
-        table = " ".join(f"{float(value):11.5g}" for value in values)
         stable = {1.0: "yes", 0.0: "NO"}.get(float(row["stable"]), "")
-        text.append(f"{float(row['voltage']):11g}  {reason or f'{table}  {stable}'}")
-    return "\n".join(text)
+        found = [] if reason else [f"{float(value):.5g}" for value in values]
+        rows.append([f"{float(row['voltage']):g}", *found, reason or stable])
+    return (f"{curve.attrs['drop']} V", *heads, "stable"), rows
 
 
 def describe_diagram(diagram: xr.Dataset, units: Units | None = None) -> str:
     """For each voltage of a diagram at how many fields the last layer switched, and how fast; and the valve."""
-    show, layer = Show(units), diagram.isel(layer=-1)
-    times = layer["switching_time"] * (1.0 if units is None else units.fs_per_time)
-    start = np.reshape(diagram.attrs["start"], (2, 3))
-    lines = [
-        *valve_lines(json.loads(diagram.attrs["valve"]), show),
-        ("fields", f"{diagram.sizes['field']} along {numbers(diagram.attrs['axis'])}"),
-        ("start", numbers(start)),
-        ("time of each run", show.time(diagram.attrs["duration"])),
-        made_with(diagram.attrs),
-    ]
-    heads = ("switched", "from field", "to field", "fastest" + ("" if units is None else " (fs)"))
-    text = [aligned(lines), "", f"{diagram.attrs['drop']} V  " + " ".join(f"{head:>12}" for head in heads)]
-    for voltage in diagram["voltage"].values:
-        row = times.sel(voltage=voltage).dropna("field")
-        fields = row["field"].values
-        ends = f"{fields.min():12.5g} {fields.max():12.5g} {row.values.min():12.5g}" if len(fields) else ""
-        text.append(f"{voltage:11g}  {len(fields):12d} {ends}".rstrip())
+    valve = valve_lines(json.loads(diagram.attrs["valve"]), Show(units))
+    text = [aligned([*valve, *diagram_lines(diagram, Show(units)), made_with(diagram.attrs)]), ""]
+    heads, rows = diagram_table(diagram, units)
+    for first, *others in (heads, *rows):
+        text.append(f"{first:>11}  " + " ".join(f"{cell:>12}" for cell in others))
     return "\n".join(text)
 
 
-def aligned(lines: list[tuple[str, str]]) -> str:
+def diagram_lines(diagram: xr.Dataset, show: "Show") -> Lines:
+    """How the runs of a diagram were made."""
+    return [
+        ("fields", f"{diagram.sizes['field']} along {numbers(diagram.attrs['axis'])}"),
+        ("start", numbers(np.reshape(diagram.attrs["start"], (2, 3)))),
+        ("time of each run", show.time(diagram.attrs["duration"])),
+    ]
+
+
+def diagram_table(diagram: xr.Dataset, units: Units | None = None) -> Table:
+    """Heads and rows of a diagram: where and how fast the last layer switched at a voltage."""
+    times = diagram.isel(layer=-1)["switching_time"] * (1.0 if units is None else units.fs_per_time)
+    heads = ("switched", "from field", "to field", "fastest" + ("" if units is None else " (fs)"))
+    rows = []
+    for voltage in diagram["voltage"].values:
+        row = times.sel(voltage=voltage).dropna("field")
+        fields = row["field"].values
+        ends = [f"{value:.5g}" for value in (fields.min(), fields.max(), row.values.min())] if len(fields) else []
+        rows.append([f"{voltage:g}", str(len(fields)), *ends])
+    return (f"{diagram.attrs['drop']} V", *heads), rows
+
+
+def aligned(lines: Lines) -> str:
     """Names and values below each other."""
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
@@ -133,24 +178,45 @@ def numbers(value: Any) -> str:
     return "(" + ", ".join(numbers(part) for part in array) + ")"
 
 
-def valve_lines(valve: dict[str, Any], show: Show) -> list[tuple[str, str]]:
+def valve_lines(valve: dict[str, Any], show: Show) -> Lines:
     """The shape and the parameters of a recorded valve."""
-    lattice, value = valve["lattice"], valve["parameters"]
+    lines = [("valve", shape(valve))]
+    lines += [(name, show.quantity(QUANTITIES[name], value)) for name, value in parameters(valve).items()]
+    return [*lines, *bands(valve)]
+
+
+def bands(valve: dict[str, Any]) -> Lines:
+    """The bands of those leads of a recorded valve that have one."""
+    lines, found = [], valve.get("bands")
+    for lead, band in enumerate([] if found is None else found):
+        if band is not None:
+            told = ", ".join(f"{name} = {value}" for name, value in band.items() if name != "kind")
+            lines.append((f"bands[{lead}]", f"{band['kind']}: {told}"))
+    return lines
+
+
+def shape(valve: dict[str, Any]) -> str:
+    """Sites, spins, leads and poles of a recorded valve."""
+    lattice, poles = valve["lattice"], valve["poles"]
     sizes = " + ".join(str(len(layer)) for layer in lattice["layers"]) or "no"
-    shape = f"{lattice['n_sites']} sites, {sizes} spins, {len(lattice['contacts'])} leads"
-    lines = [("valve", f"{shape}, {len(valve['poles']['xi'])} poles")]
-    known = {name: value[name] for name in QUANTITIES if name in value and np.any(_numeric(value[name]))}
-    return [*lines, *((name, show.quantity(QUANTITIES[name], _numeric(part))) for name, part in known.items())]
+    counts = " + ".join(str(len(part["xi"])) for part in (poles if isinstance(poles, list) else [poles]))
+    return f"{lattice['n_sites']} sites, {sizes} spins, {len(lattice['contacts'])} leads, {counts} poles"
+
+
+def parameters(valve: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Those of a recorded valve that are not zero, complex amplitudes as their absolute values."""
+    recorded = valve["parameters"]
+    values = {name: _numeric(recorded[name]) for name in QUANTITIES if name in recorded}
+    return {name: value for name, value in values.items() if np.any(value)}
 
 
 def _numeric(value: Any) -> np.ndarray:
-    """A recorded parameter, complex amplitudes as their absolute values."""
-    return (
-        np.abs(np.asarray(value["re"]) + 1j * np.asarray(value["im"])) if isinstance(value, dict) else np.array(value)
-    )
+    if isinstance(value, dict):
+        return np.hypot(value["real"], value["imag"])
+    return np.array(value)
 
 
-def _row_lines(row: xr.Dataset, label: str, show: Show) -> list[tuple[str, str]]:
+def _row_lines(row: xr.Dataset, label: str, show: Show) -> Lines:
     """The magnetisations and currents of one saved row. Spin currents are spins, which have no ampere."""
     lines = [(label, f"t = {show.time(row['time'].item())}")]
     if "magnetization" in row:

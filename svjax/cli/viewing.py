@@ -1,0 +1,48 @@
+"""What `svjax info`, `report` and `animate` do: they read stores. Heavy imports wait until they are needed."""
+
+from svjax.cli.other_options import AnimateOptions, InfoOptions, ReportOptions
+
+
+def info(options: InfoOptions) -> int:
+    """`svjax info`: what a store holds."""
+    from svjax.model.units import Units
+    from svjax.reports import describe, describe_sweep
+    from svjax.simulations import curve, diagram, runs, tables
+    from svjax.storage import folders, plain
+    from svjax.sweeps import sweep_dataset
+
+    units = None if options.gamma_ev is None else Units(options.gamma_ev)
+    kind = plain.store_format(options.run)
+    with folders.reading(options.run):
+        if kind == sweep_dataset.FORMAT:
+            print(describe_sweep.describe_sweep(options.run, units))
+        elif kind == curve.FORMAT:
+            print(describe.describe_curve(tables.open_curve(options.run), units))
+        elif kind == diagram.FORMAT:
+            print(describe.describe_diagram(tables.open_diagram(options.run), units))
+        else:
+            run = describe.settled(runs.open_run(options.run), options.run)
+            print(describe.describe(run, units))
+    return 0
+
+
+def report(options: ReportOptions) -> int:
+    """`svjax report`: a page about a store."""
+    from svjax.reports import report
+
+    print(f"wrote {report.report(options.run, options.out)}")
+    return 0
+
+
+def animate(options: AnimateOptions) -> int:
+    """`svjax animate`: a run as a moving picture."""
+    from svjax import plot
+    from svjax.storage import folders
+    from svjax.sweeps import opening
+
+    target = options.out or options.run / "spins.gif"
+    with folders.reading(options.run):
+        run = opening.open_store(options.run)
+        plot.animate(run, target, plane=options.plane, frames=options.frames, fps=options.fps)
+    print(f"wrote {target}")
+    return 0

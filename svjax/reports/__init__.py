@@ -1,0 +1,1 @@
+"""What a store holds, for people: in words, and as one page with its pictures."""
