@@ -1,6 +1,7 @@
 """All that computes lowers for GPUs of NVIDIA; what calls which library there is known. None of it needs a GPU."""
 
 import re
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cuda import HOST, TAKES_EIGENVECTORS, exported, libraries
+from gpu import ROWS, halving, kernels
 from helpers import small_valve
 
 import svjax as sv
@@ -125,6 +127,34 @@ def test_a_batch_adds_no_transpose_to_a_product():
     both = lambda x: jax.vjp(twice, x)[1](twice(x))[0]
     np.testing.assert_allclose(jax.jit(both)(x), np.einsum("rc,re,abed->abcd", dense, dense, x), rtol=1e-15)
     assert not any("stablehlo.transpose" in exported(function, x) for function in (twice, both))
+
+
+def test_the_benchmark_begins_no_row_without_time(launch):
+    program = launch([sys.executable, Path(__file__).parent.parent / "benchmarks" / "gpu.py", "--seconds", "0"])
+    assert program.end() == 0, program.text
+    assert program.text.count("skipped: the time is used up") == len(ROWS)
+
+
+def test_the_benchmark_halves_what_the_memory_does_not_hold():
+    def work(batch, most):
+        if batch > most:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return 10 * batch
+
+    assert halving(lambda batch: work(batch, 20), 64) == (160, 16, "64 do not fit into the memory")
+    assert halving(lambda batch: work(batch, 64), 64) == (640, 64, "")
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        halving(lambda batch: work(batch, 0), 4)
+
+
+def test_the_benchmark_counts_what_loops_launch():
+    def launched(rounds):
+        turn = lambda x, _: (jnp.sin(x @ x), None)
+        loop = jax.jit(lambda x: jax.lax.scan(turn, x, length=rounds)[0])
+        return kernels(loop.lower(np.ones((9, 9))).compile().as_text())
+
+    counts = [launched(rounds) for rounds in (20, 30, 40)]
+    assert counts[2] - counts[1] == counts[1] - counts[0] >= 20
 
 
 def test_the_documentation_says_what_takes_eigenvectors():
