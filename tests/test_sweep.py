@@ -17,6 +17,7 @@ from sweeping import GRID, TASK, make
 
 import svjax as sv
 from svjax.cli.main import main
+from svjax.engine.eigenbasis import _openblas
 from svjax.sweeps import tile as programs_of
 from svjax.sweeps.parameter_grid import choose_block, make_grid, tiles
 from svjax.sweeps.sweep_plan import plan_sweep
@@ -317,6 +318,26 @@ def test_a_memory_that_holds_no_point_is_said_to_be_too_small(full):
     full(0)
     with pytest.warns(UserWarning, match="does not hold"), pytest.raises(MemoryError, match="make `batch` smaller"):
         make(None, task=sv.SteadyTask(), batch=4)
+
+
+def test_eigenvectors_of_points_are_computed_on_one_thread(monkeypatch):
+    """Several wait for each other in busy loops, above all where every core has a device."""
+    library = _openblas()
+    if library is None:
+        pytest.skip("SciPy has another LAPACK")
+    before, seen, program = library.scipy_openblas_get_num_threads(), [], programs_of.steady_points
+
+    def watched(*arguments):
+        seen.append(library.scipy_openblas_get_num_threads())
+        return program(*arguments)
+
+    monkeypatch.setattr(programs_of, "steady_points", watched)
+    library.scipy_openblas_set_num_threads(2)
+    try:
+        make(None, task=sv.SteadyTask(), batch=6)
+        assert seen == [1] and library.scipy_openblas_get_num_threads() == 2
+    finally:
+        library.scipy_openblas_set_num_threads(before)
 
 
 def test_other_errors_of_the_device_are_not_hidden(monkeypatch):

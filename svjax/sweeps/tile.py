@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from svjax.dynamics.invariants import length_error, length_limit, shortened
+from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.engine.methods import as_method
 from svjax.simulations.dataset import STATES
 from svjax.simulations.loop import pieces
@@ -93,7 +94,8 @@ class Runner:
             spread = replace(spread, width=min(spread.width, self.most_at_once))
             values = self.plan.grid.at(indices)
             try:
-                return jax.block_until_ready(program(spread, spread.place((values, *others) if others else values)))
+                with lapack_on_one_thread():
+                    return jax.block_until_ready(program(spread, spread.place((values, *others) if others else values)))
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
