@@ -7,6 +7,7 @@ import warnings
 import pytest
 
 import svjax as sv
+from svjax.storage import compiled
 from svjax.storage.compiled import PARTIAL, VARIABLE, WholeEntries
 
 CHILD = """
@@ -80,6 +81,15 @@ def test_an_entry_that_is_not_whole_is_none(damage, tmp_path):
     assert cache.get("key") is None
     cache.put("key", value)
     assert cache.get("key") == value and entries(tmp_path) == [path]
+
+
+def test_another_processor_has_entries_of_its_own(monkeypatch):
+    own = compiled._processor()
+    assert compiled._processor() == own
+    monkeypatch.setattr(compiled.os, "cpu_count", lambda: 1000)
+    cores = compiled._processor()
+    monkeypatch.setattr(compiled.Path, "read_text", lambda path: "flags : fpu sse\n\nflags : other")
+    assert len({own, cores, compiled._processor()}) == 3
 
 
 def test_what_cannot_be_written_is_said_once(tmp_path):
