@@ -18,6 +18,7 @@ from pathlib import Path
 if sys.argv[1:] == ["larger"]:  # in a process of its own, on one core: before JAX counts the cores
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
+import gpu
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -287,7 +288,7 @@ Measured by `python benchmarks/compare.py` on {platform.processor() or platform.
 scipy {scipy.__version__}, Python {platform.python_version()}.
 
 The 12x4 valve, J_sd = 2, quenched from equilibrium to symmetric V = 1, t <= 50, saves at t = 1, 2, ... Errors are those
-against 28 optimised poles and dt = 0.01. Batches: time per voltage. GPU: not measured.
+against 28 optimised poles and dt = 0.01. Batches: time per voltage.
 """
     sections = {
         "": report,
@@ -296,6 +297,7 @@ against 28 optimised poles and dt = 0.01. Batches: time per voltage. GPU: not me
         "Scaling": lambda _: scaling(),
         "Considered and left out": lambda _: alternatives(),
         "Derivatives": lambda _: gradients(),
+        "On a GPU": lambda _: gpu.not_measured(),
     }
     parts = [head]
     for title, measure in sections.items():

@@ -160,6 +160,7 @@ from svjax.simulations.loop import (
 )
 from svjax.simulations.plan import Equilibrium as Equilibrium
 from svjax.simulations.three_stage import prepare_equilibrium as prepare_equilibrium, three_stage as three_stage
+from svjax.storage.compiled import keep_compiled as keep_compiled, keep_compiled_if_told as _keep_compiled_if_told
 from svjax.storage.lattice_file import load_lattice as load_lattice
 from svjax.sweeps.tasks import ModesTask as ModesTask, RunTask as RunTask, SteadyTask as SteadyTask
 
@@ -239,3 +240,5 @@ def __dir__() -> list[str]:
 
 __all__ = __dir__()  # type: ignore[reportUnsupportedDunderAll]
 __version__ = _version("svjax")
+
+_keep_compiled_if_told()

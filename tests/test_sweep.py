@@ -17,6 +17,8 @@ from sweeping import GRID, TASK, make
 
 import svjax as sv
 from svjax.cli.main import main
+from svjax.engine.eigenbasis import _openblas
+from svjax.sweeps import tile as programs_of
 from svjax.sweeps.parameter_grid import choose_block, make_grid, tiles
 from svjax.sweeps.sweep_plan import plan_sweep
 
@@ -265,6 +267,86 @@ def test_the_batch_fits_the_memory(monkeypatch):
     assert whole.block == (5000,)
     monkeypatch.setattr("svjax.sweeps.sweep_plan._memory", lambda device: 10**8)
     assert 10 < plan_sweep(*arguments).block[0] < 1000
+
+
+class FullMemory:
+    """A program of a sweep on devices whose memory holds ``most`` points at once."""
+
+    def __init__(self, program, most):
+        self.program, self.most, self.widths = program, most, []
+
+    def __call__(self, spread, *arguments):
+        self.widths.append(spread.width)
+        if spread.width > self.most:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes.")
+        return self.program(spread, *arguments)
+
+
+@pytest.fixture(name="full")
+def fixture_full(monkeypatch):
+    """Every program of a tile, on a full memory; and points that go together on a CPU too."""
+
+    def make(most):
+        spread = programs_of.spread_over
+        monkeypatch.setattr(
+            programs_of, "spread_over", lambda devices, points, _: replace(spread(devices, points, 1), width=4)
+        )
+        programs = {}
+        for name in ("start_points", "quench_points", "march_points", "steady_points"):
+            programs[name] = FullMemory(getattr(programs_of, name), most)
+            monkeypatch.setattr(programs_of, name, programs[name])
+        return programs
+
+    return make
+
+
+@pytest.mark.parametrize("task", [replace(TASK, duration=5.0), sv.SteadyTask()])
+def test_a_full_memory_halves_what_is_computed_at_once(full, tmp_path, task):
+    expected = make(tmp_path / "whole", task=task, batch=4).load()
+    programs = full(1)
+    with pytest.warns(UserWarning, match="does not hold") as said:
+        found = make(tmp_path / "halved", task=task, batch=4).load()
+    assert [str(one.message)[-6:] for one in said] == ["now 2.", "now 1."]
+    assert sorted((width for program in programs.values() for width in program.widths), reverse=True)[:3] == [4, 2, 1]
+    assert (found["status"] == 1).all() and len(found.data_vars) > 4
+    for name in found:
+        if np.issubdtype(found[name].dtype, np.inexact):
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-11)
+
+
+def test_a_memory_that_holds_no_point_is_said_to_be_too_small(full):
+    full(0)
+    with pytest.warns(UserWarning, match="does not hold"), pytest.raises(MemoryError, match="make `batch` smaller"):
+        make(None, task=sv.SteadyTask(), batch=4)
+
+
+def test_eigenvectors_of_points_are_computed_on_one_thread(monkeypatch):
+    """Several wait for each other in busy loops, above all where every core has a device."""
+    library = _openblas()
+    if library is None:
+        pytest.skip("SciPy has another LAPACK")
+    before, seen, program = library.scipy_openblas_get_num_threads(), [], programs_of.steady_points
+
+    def watched(*arguments):
+        seen.append(library.scipy_openblas_get_num_threads())
+        return program(*arguments)
+
+    monkeypatch.setattr(programs_of, "steady_points", watched)
+    library.scipy_openblas_set_num_threads(2)
+    try:
+        make(None, task=sv.SteadyTask(), batch=6)
+        assert seen == [1] and library.scipy_openblas_get_num_threads() == 2
+    finally:
+        library.scipy_openblas_set_num_threads(before)
+
+
+def test_other_errors_of_the_device_are_not_hidden(monkeypatch):
+    def broken(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: broken")
+
+    monkeypatch.setattr(programs_of, "steady_points", broken)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        make(None, task=sv.SteadyTask())
 
 
 def test_netcdf_holds_the_same(tmp_path, path):

@@ -51,34 +51,39 @@ class SparseRows:
         return hash(self._key)
 
     def __call__(self, x: Inexact[Array, "cols *rest"]) -> Inexact[Array, "rows *rest"]:
-        return sparse_rows_p.bind(x, table=self)
+        return sparse_rows_p.bind(x, table=self, axis=0)
 
 
-def _apply(x: Array, *, table: SparseRows) -> Array:
+def _apply(x: Array, *, table: SparseRows, axis: int) -> Array:
     """One gather per slot; unit entries, the common case, need no multiplication."""
-    total = jnp.zeros((table.shape[0], *x.shape[1:]), x.dtype)
-    axes = tuple(range(1, x.ndim))
+    total = jnp.zeros(_shape(x, table, axis), x.dtype)
+    others = tuple(k for k in range(x.ndim) if k != axis)
     unit = np.all(table.value[table.filled] == 1)
     for index, value, filled in zip(table.index.T, table.value.T, table.filled.T, strict=True):
-        term = x[index]
+        term = jnp.take(x, index, axis, mode="clip")
         if unit:
-            term = jnp.where(np.expand_dims(filled, axes), term, 0)
+            term = jnp.where(np.expand_dims(filled, others), term, 0)
         else:
-            term = jnp.asarray(np.expand_dims(value, axes), x.dtype) * term
+            term = jnp.asarray(np.expand_dims(value, others), x.dtype) * term
         total = total + term
     return total
 
 
+def _shape(x: Array, table: SparseRows, axis: int) -> tuple[int, ...]:
+    return *x.shape[:axis], table.shape[0], *x.shape[axis + 1 :]
+
+
 sparse_rows_p = Primitive("sparse_rows")
-sparse_rows_p.def_impl(jax.jit(_apply, static_argnames="table"))
-sparse_rows_p.def_abstract_eval(lambda x, *, table: x.update(shape=(table.shape[0], *x.shape[1:])))
+sparse_rows_p.def_impl(jax.jit(_apply, static_argnames=("table", "axis")))
+sparse_rows_p.def_abstract_eval(lambda x, *, table, axis: x.update(shape=_shape(x, table, axis)))
 mlir.register_lowering(sparse_rows_p, mlir.lower_fun(_apply, multiple_results=False))
-ad.deflinear2(sparse_rows_p, lambda ct, x, *, table: [table.transpose(ct)])
+ad.deflinear2(sparse_rows_p, lambda ct, x, *, table, axis: [sparse_rows_p.bind(ct, table=table.transpose, axis=axis)])
 
 
-def _batch(args, dims, *, table):
+def _batch(args, dims, *, table, axis):
+    """The batch stays where it is: moved to the end and back it would be two transposes of all arrays per product."""
     (x,), (dim,) = args, dims
-    return table(jnp.moveaxis(x, dim, -1)), x.ndim - 1
+    return sparse_rows_p.bind(x, table=table, axis=axis + (dim <= axis)), dim
 
 
 batching.primitive_batchers[sparse_rows_p] = _batch

@@ -1,20 +1,21 @@
 """The points of one tile: computed together, saved as they go, and failed points told from the others."""
 
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from svjax.dynamics.invariants import length_error, length_limit, shortened
+from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.engine.methods import as_method
 from svjax.simulations.dataset import STATES
 from svjax.simulations.loop import pieces
 from svjax.sweeps.batch import (
-    Spread,
-    Values,
     march_points,
     point_key,
     quench_points,
@@ -32,6 +33,7 @@ from svjax.sweeps.tile_writer import Position, TileWriter
 STEPPED_TOGETHER = 4
 """Runs that a CPU steps together: a third faster than one by one. Steady states would wait for the slowest."""
 
+T = TypeVar("T")
 Report = Callable[[float, float], object]
 """Called with the part of a tile that is done and the time t that its runs have reached."""
 
@@ -43,6 +45,7 @@ class Runner:
         self.plan, self.store = plan, store
         self.family = plan.valve, plan.bias
         self.devices = tuple(jax.local_devices())
+        self.most_at_once = 2**31
         self.relaxed: tuple[tuple[int, ...], Position] | None = None
 
     def run(self, tile: Tile, report: Report) -> None:
@@ -58,8 +61,9 @@ class Runner:
         """Steady states of all points; those that the batch misses are tried once more, each by itself."""
         points = self.plan.grid.at(tile.indices)
         status, reasons = self._refused(tile)
-        spread, values = self._placed(tile.indices)
-        found, good = steady_points(spread, task, *self.family, values)
+        found, good = self._fitted(
+            lambda spread, values: steady_points(spread, task, *self.family, values), tile.indices
+        )
         rows = {name: np.array(part) for name, part in found.items()}
         lost = ~np.asarray(good) | (status != COMPLETE)
         for k in np.flatnonzero(lost & (status == COMPLETE)).tolist():
@@ -82,10 +86,24 @@ class Runner:
         reasons = [refusal(self.plan.task, *one_point(*self.family, points, k)) for k in range(len(tile.indices[0]))]
         return np.where([bool(reason) for reason in reasons], REFUSED, COMPLETE).astype(np.int8), reasons
 
-    def _placed(self, indices: list[np.ndarray], on_cpu: int = 1) -> tuple[Spread, Values]:
-        """How points are spread, and their parameters, laid out like that."""
-        spread = spread_over(self.devices, len(indices[0]), on_cpu)
-        return spread, spread.place(self.plan.grid.at(indices))
+    def _fitted(self, program: Callable[..., T], indices: list[np.ndarray], *others: Any, on_cpu: int = 1) -> T:
+        """program(spread, points) of the parameters of points, and of ``others`` that belong to them: half as many at
+        once, from then on, whenever the memory of a device does not hold them."""
+        while True:
+            spread = spread_over(self.devices, len(indices[0]), on_cpu)
+            spread = replace(spread, width=min(spread.width, self.most_at_once))
+            values = self.plan.grid.at(indices)
+            try:
+                with lapack_on_one_thread():
+                    return jax.block_until_ready(program(spread, spread.place((values, *others) if others else values)))
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                if spread.width == 1:
+                    raise MemoryError("The memory of a device does not hold a tile: make `batch` smaller.") from error
+            self.most_at_once = spread.width // 2
+            said = f"The memory of a device does not hold {spread.width} points at once: now {self.most_at_once}."
+            warnings.warn(said, stacklevel=2)
 
     def _run(self, task: RunTask, tile: Tile, report: Report) -> tuple[np.ndarray, list[str]]:
         """Stages 1 and 2 of all points, segment by segment."""
@@ -115,9 +133,9 @@ class Runner:
         if self.relaxed is not None and self.relaxed[0] == tile.valve_index:
             return self.relaxed[1]
         points = self.plan.grid.at(tile.valve_indices)
-        spread, values = self._placed(tile.valve_indices)
         numbers = self._numbers(tile.valve_indices, of_valves=True)
-        state, good = start_points(spread, task.of_start, *self.family, task.key, spread.place((values, numbers)))
+        start = lambda spread, points: start_points(spread, task.of_start, *self.family, task.key, points)
+        state, good = self._fitted(start, tile.valve_indices, numbers)
         count = len(good)
         status, reasons = np.full(count, COMPLETE, np.int8), [""] * count
         for k in np.flatnonzero(~np.asarray(good)).tolist():
@@ -137,10 +155,12 @@ class Runner:
         lost = (status == COMPLETE) & (before.status[valve] != COMPLETE)
         status = np.where(lost, before.status[valve], status)
         reasons = [before.reasons[k] if gone else why for k, gone, why in zip(valve, lost, reasons, strict=True)]
-        spread, values = self._placed(tile.indices)
         method, observe = as_method(task.method if task.steps else "rk38"), task.observables(self.plan.valve)
-        points = spread.place((values, state, self._numbers(tile.indices)))
-        state, rows = quench_points(spread, method, observe, *self.family, self._where(task, 2), points)
+        where, family = self._where(task, 2), self.family
+        state, rows = self._fitted(
+            lambda spread, points: quench_points(spread, method, observe, *family, where, points),
+            tile.indices, state, self._numbers(tile.indices),
+        )  # fmt: skip
         position = Position(2, 0, state, status, reasons, np.where(status == COMPLETE, 0.0, np.nan))
         good = status[:, None] == COMPLETE
         writer.add({name: _kept(np.asarray(part)[:, None], good) for name, part in rows.items()}, position)
@@ -162,26 +182,31 @@ class Runner:
     ) -> Iterator[None]:
         """Take ``position`` to the end of its stage, segment by segment."""
         first, steps = (-task.relax_steps, task.relax_steps) if position.stage == 1 else (0, task.steps)
-        method = as_method(task.method)
         parts = pieces(steps, task.every, position.stage == 1, self.plan.segment)
         ends = first + np.cumsum([0, *parts])
-        spread, values = self._placed(indices, STEPPED_TOGETHER)
-        where, numbers = self._where(task, position.stage), self._numbers(indices, position.stage == 1)
         for start, end in pairwise(ends.tolist()):
-            if start < position.step or not (position.status == COMPLETE).any():
-                continue
-            begins = len(method.grades) > 1 and position.stage == 2 and start == 0
-            behind = start if begins else start - 1
-            where |= {"first": jnp.asarray(start), "done": jnp.asarray(behind)}
-            observe = task.observables(self.plan.valve) if position.stage == 2 else None
-            points = spread.place((values, position.state, numbers))
-            position.state, rows, finite = march_points(
-                spread, method, observe, end - start, task.every, *self.family, where, points
-            )
-            position.step = end
-            good = _still_good(task, position, start, np.asarray(finite))
-            writer.add({name: _kept(np.asarray(part), good) for name, part in rows.items()}, position)
-            yield
+            if start >= position.step and (position.status == COMPLETE).any():
+                rows, finite = self._segment(task, position, indices, start, end)
+                good = _still_good(task, position, start, np.asarray(finite))
+                writer.add({name: _kept(np.asarray(part), good) for name, part in rows.items()}, position)
+                yield
+
+    def _segment(
+        self, task: RunTask, position: Position, indices: list[np.ndarray], start: int, end: int
+    ) -> tuple[dict[str, Any], Any]:
+        """Take ``position`` from step ``start`` to ``end``: the rows, and which of them are finite."""
+        method, family = as_method(task.method), self.family
+        begins = len(method.grades) > 1 and position.stage == 2 and start == 0
+        behind = start if begins else start - 1
+        where = self._where(task, position.stage) | {"first": jnp.asarray(start), "done": jnp.asarray(behind)}
+        observe = task.observables(self.plan.valve) if position.stage == 2 else None
+        march = lambda spread, points: march_points(
+            spread, method, observe, end - start, task.every, *family, where, points
+        )
+        numbers = self._numbers(indices, position.stage == 1)
+        position.state, rows, finite = self._fitted(march, indices, position.state, numbers, on_cpu=STEPPED_TOGETHER)
+        position.step = end
+        return rows, finite
 
 
 def _failure(error: Exception) -> int:
