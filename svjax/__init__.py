@@ -168,6 +168,7 @@ if TYPE_CHECKING:
     from svjax import plot as plot
     from svjax.reports.report import report as report
     from svjax.simulations.curve import steady_curve as steady_curve
+    from svjax.simulations.hysteresis import hysteresis as hysteresis
     from svjax.simulations.runs import (
         RunWriter as RunWriter,
         discard_checkpoint as discard_checkpoint,
@@ -196,6 +197,7 @@ _ON_DEMAND = {
     "plot": "",
     "report": "reports.report",
     "steady_curve": "simulations.curve",
+    "hysteresis": "simulations.hysteresis",
     "random_spins": "simulations.starts",
     "thermal_spins": "simulations.starts",
     "load_spins": "simulations.starts",

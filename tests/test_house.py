@@ -25,16 +25,16 @@ ROOMS = {
     "macrospin": "model modes precession_data precession_fit exchange layer_response layer_derivatives"
     " rigid_layers angle_table llg_results effective_llg critical_voltage slonczewski phase_diagram",
     "fitting": "coordinates data_checks targets multiple_shooting trial result minimise fit torques",
-    "storage": "lock plain folders checkpoint compiled lattice_file records driving netcdf",
-    "simulations": "size observed plan loop three_stage convergence dataset curve diagram tables run_checkpoint runs"
-    " starts prolong",
+    "storage": "lock plain folders checkpoint compiled lattice_file records driving netcdf size",
+    "simulations": "observed plan loop three_stage convergence dataset curve hysteresis diagram tables run_checkpoint"
+    " runs starts prolong",
     "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
     " sweep resume ensemble",
     "plot": "style maps film animation figures diagrams",
     "": "plot",
-    "reports": "describe describe_sweep page pictures remake report",
-    "cli": "words parameters starting options sweep_options diagram_options other_options bars commands viewing main"
-    " __main__",
+    "reports": "describe describe_loop describe_sweep page pictures remake report",
+    "cli": "words parameters starting options sweep_options diagram_options loop_options other_options bars commands"
+    " viewing main __main__",
 }
 ORDER = [f"{room}.{name}".strip(".") for room, names in ROOMS.items() for name in names.split()]
 FOLDER = Path(__file__).parent.parent / "svjax"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from svjax.cli.bars import Bar, clock
 from svjax.cli.diagram_options import DiagramOptions
+from svjax.cli.loop_options import HysteresisOptions
 from svjax.cli.options import RunOptions, SteadyOptions
 from svjax.cli.other_options import ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
@@ -26,7 +27,8 @@ BAD_INPUT, DIVERGED, NOT_OK, INTERRUPTED = 2, 1, 3, 130
 def run(options: RunOptions) -> int:
     """`svjax run`: the three stages, their report and pictures."""
     from svjax.cli import starting
-    from svjax.simulations import loop, observed, plan, runs, size
+    from svjax.simulations import loop, observed, plan, runs
+    from svjax.storage import size
 
     folder = options.folder()
     valve, bias = options.valve(), options.bias()
@@ -138,8 +140,8 @@ def steady(options: SteadyOptions) -> int:
     """`svjax steady`: steady states and their modes along a voltage."""
     from svjax import plot
     from svjax.reports import describe
-    from svjax.simulations import curve, size, tables
-    from svjax.storage import folders
+    from svjax.simulations import curve, tables
+    from svjax.storage import folders, size
 
     started = time.monotonic()
     folder, voltages, valve = options.folder(), options.voltages(), options.valve()
@@ -166,8 +168,8 @@ def diagram(options: DiagramOptions) -> int:
     """`svjax diagram`: where the layers end and when they switch, over voltage and field."""
     from svjax import plot
     from svjax.reports import describe
-    from svjax.simulations import diagram, size, tables
-    from svjax.storage import folders
+    from svjax.simulations import diagram, tables
+    from svjax.storage import folders, size
 
     started = time.monotonic()
     folder, voltages, fields, valve = options.folder(), options.voltages(), options.fields(), options.valve()
@@ -182,6 +184,29 @@ def diagram(options: DiagramOptions) -> int:
     plot.diagram_pictures(folder, found)
     print(describe.describe_diagram(found))
     print(f"\nwrote {folder} and in it diagram.png, diagram.pdf in {clock(time.monotonic() - started)}")
+    return 0
+
+
+def hysteresis(options: HysteresisOptions) -> int:
+    """`svjax hysteresis`: stable states as a parameter goes forward and back."""
+    from svjax import plot
+    from svjax.reports import describe_loop
+    from svjax.simulations import hysteresis, tables
+    from svjax.storage import folders, size
+
+    started = time.monotonic()
+    folder, values, valve, bias = options.folder(), options.steps(), options.valve(), options.bias()
+    needed = size.size_of_curve(2 * len(values), valve.lattice.dim, len(valve.lattice.spin_sites))
+    needed.check(folder)
+    print(f"svjax: {needed}", file=sys.stderr)
+    folders.check_target(folder, options.overwrite, hysteresis.FORMAT)
+    with _counted(2 * len(values), "state") as bar:
+        tell = lambda done: bar.update(done - bar.n)
+        found = hysteresis.hysteresis(valve, bias, options.parameter, values, progress=tell)
+    tables.save_table(folder, found.assign_attrs(command=command_line("hysteresis", options)))
+    plot.loop_pictures(folder, found)
+    print(describe_loop.describe_loop(found))
+    print(f"\nwrote {folder} and in it hysteresis.png, hysteresis.pdf in {clock(time.monotonic() - started)}")
     return 0
 
 

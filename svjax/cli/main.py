@@ -2,39 +2,48 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import tyro
 
-from svjax.cli.commands import BAD_INPUT, INTERRUPTED, diagram, resume, run, steady, sweep
+from svjax.cli.commands import BAD_INPUT, INTERRUPTED, diagram, hysteresis, resume, run, steady, sweep
 from svjax.cli.diagram_options import DiagramOptions
+from svjax.cli.loop_options import HysteresisOptions
 from svjax.cli.options import RunOptions, ShapeOptions, SteadyOptions
-from svjax.cli.other_options import AnimateOptions, InfoOptions, ReportOptions, ResumeOptions
+from svjax.cli.other_options import AnimateOptions, ExportOptions, InfoOptions, ReportOptions, ResumeOptions
 from svjax.cli.sweep_options import SweepOptions
-from svjax.cli.viewing import animate, info, report
+from svjax.cli.viewing import animate, export, info, report
 from svjax.cli.words import joined, toml_arguments
 
 Options = (
     RunOptions
     | SteadyOptions
+    | HysteresisOptions
     | DiagramOptions
     | SweepOptions
     | ResumeOptions
     | InfoOptions
     | ReportOptions
     | AnimateOptions
+    | ExportOptions
 )
-COMMANDS = {
-    "run": RunOptions,
-    "steady": SteadyOptions,
-    "diagram": DiagramOptions,
-    "sweep": SweepOptions,
-    "resume": ResumeOptions,
-    "info": InfoOptions,
-    "report": ReportOptions,
-    "animate": AnimateOptions,
+COMPUTING: dict[str, tuple[type, Callable[[Any], int]]] = {
+    "run": (RunOptions, run),
+    "steady": (SteadyOptions, steady),
+    "hysteresis": (HysteresisOptions, hysteresis),
+    "diagram": (DiagramOptions, diagram),
+    "sweep": (SweepOptions, sweep),
+    "resume": (ResumeOptions, resume),
 }
+READING: dict[str, tuple[type, Callable[[Any], int]]] = {
+    "info": (InfoOptions, info),
+    "report": (ReportOptions, report),
+    "animate": (AnimateOptions, animate),
+    "export": (ExportOptions, export),
+}
+COMMANDS = {name: kind for name, (kind, _) in (COMPUTING | READING).items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,12 +95,9 @@ def _parse(arguments: list[str]) -> Options:
 
 
 def _do(options: Options) -> int:
-    if isinstance(options, InfoOptions):
-        return info(options)
-    if isinstance(options, ReportOptions):
-        return report(options)
-    if isinstance(options, AnimateOptions):
-        return animate(options)
+    for kind, read in READING.values():
+        if isinstance(options, kind):
+            return read(options)
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -101,10 +107,4 @@ def _do(options: Options) -> int:
         told = (options.coordinator, options.rank, options.processes)
         if any(part is not None for part in told) or devices.in_slurm_job():
             devices.join_processes(*told)
-    if isinstance(options, RunOptions):
-        return run(options)
-    if isinstance(options, SteadyOptions):
-        return steady(options)
-    if isinstance(options, DiagramOptions):
-        return diagram(options)
-    return sweep(options) if isinstance(options, SweepOptions) else resume(options)
+    return next(compute for kind, compute in COMPUTING.values() if isinstance(options, kind))(options)

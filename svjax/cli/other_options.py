@@ -50,6 +50,16 @@ class AnimateOptions:
 
 
 @dataclass(frozen=True)
+class ExportOptions:
+    """Write what is in a store to a netCDF file, which every program of the field reads; complex numbers in parts."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of the run, the sweep, or whatever else svjax wrote."""
+    out: Path | None = None
+    """The new file; named as the folder with .nc behind if not given."""
+
+
+@dataclass(frozen=True)
 class InfoOptions:
     """Print what is in a run or a sweep: parameters, ends, convergence; also of one that runs or was stopped."""
 

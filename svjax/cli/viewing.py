@@ -1,13 +1,13 @@
 """What `svjax info`, `report` and `animate` do: they read stores. Heavy imports wait until they are needed."""
 
-from svjax.cli.other_options import AnimateOptions, InfoOptions, ReportOptions
+from svjax.cli.other_options import AnimateOptions, ExportOptions, InfoOptions, ReportOptions
 
 
 def info(options: InfoOptions) -> int:
     """`svjax info`: what a store holds."""
     from svjax.model.units import Units
-    from svjax.reports import describe, describe_sweep
-    from svjax.simulations import curve, diagram, runs, tables
+    from svjax.reports import describe, describe_loop, describe_sweep
+    from svjax.simulations import curve, diagram, hysteresis, runs, tables
     from svjax.storage import folders, plain
     from svjax.sweeps import sweep_dataset
 
@@ -18,6 +18,8 @@ def info(options: InfoOptions) -> int:
             print(describe_sweep.describe_sweep(options.run, units))
         elif kind == curve.FORMAT:
             print(describe.describe_curve(tables.open_curve(options.run), units))
+        elif kind == hysteresis.FORMAT:
+            print(describe_loop.describe_loop(tables.open_loop(options.run), units))
         elif kind == diagram.FORMAT:
             print(describe.describe_diagram(tables.open_diagram(options.run), units))
         else:
@@ -31,6 +33,18 @@ def report(options: ReportOptions) -> int:
     from svjax.reports import report
 
     print(f"wrote {report.report(options.run, options.out)}")
+    return 0
+
+
+def export(options: ExportOptions) -> int:
+    """`svjax export`: a store as a netCDF file."""
+    from svjax.storage import folders, netcdf
+    from svjax.sweeps import opening
+
+    target = options.out or options.run.with_name(f"{options.run.absolute().name}.nc")
+    with folders.reading(options.run):
+        netcdf.to_netcdf(opening.open_store(options.run), target)
+    print(f"wrote {target}")
     return 0
 
 

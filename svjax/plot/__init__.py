@@ -5,6 +5,8 @@ from svjax.plot.diagrams import diagram_pictures as diagram_pictures, phase_diag
 from svjax.plot.figures import (
     currents as currents,
     curve_pictures as curve_pictures,
+    hysteresis as hysteresis,
+    loop_pictures as loop_pictures,
     magnetization as magnetization,
     run_pictures as run_pictures,
     steady_curve as steady_curve,

@@ -4,6 +4,7 @@ As everywhere in matplotlib they appear on the axes that are given, and otherwis
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,34 @@ def curve_pictures(folder: Path, curve: xr.Dataset) -> None:
     first, *_ = steady_curve(curve, figure=Figure((7.2, 5.0), layout="constrained"))
     for kind in ("png", "pdf"):
         save(first, folder / f"steady.{kind}")
+
+
+def hysteresis(loop: xr.Dataset, layer: int = -1, *, ax: Axes | None = None) -> Axes:
+    """The magnetisation of a layer along a loop: solid forward, dashed back, dotted lines at the jumps.
+
+    Arguments: the dataset of `svjax.hysteresis`; layer, the last one by default; ax, where to draw (the current axes).
+    """
+    ax, parameter = axes(ax), loop.attrs["parameter"]
+    values, found = loop[parameter], loop["magnetization"].isel(layer=layer)
+    for name, colour in COMPONENTS.items():
+        for way, style in (("forward", "-"), ("back", "--")):
+            label = rf"$M^{name}$" if way == "forward" else None
+            ax.plot(values, found.sel(way=way, component=name), style, color=colour, marker=".", ms=3, label=label)
+    for jump in json.loads(loop.attrs["jumps"]):
+        if jump["kind"]:
+            ax.axvline(jump["value"], color="0.6", lw=0.8, ls=":")
+    ax.set_xlabel(f"{parameter} ({values.attrs['units']})".replace("hopping", r"$\gamma$"))
+    ax.set_ylabel(r"magnetization $\mathbf{M} / N_S$")
+    ax.set_ylim(-1.05, 1.05)
+    _legend(ax)
+    return ax
+
+
+def loop_pictures(folder: Path, loop: xr.Dataset) -> None:
+    """Save the picture of a loop to ``folder``, as hysteresis.png and hysteresis.pdf."""
+    ax = hysteresis(loop, ax=blank())
+    for kind in ("png", "pdf"):
+        save(ax, folder / f"hysteresis.{kind}")
 
 
 def switching(valve: SpinValve, run: Trajectory, before: State, *, figure: Figure | None = None) -> tuple[Axes, ...]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from svjax.lattices.sketch import sketch
 from svjax.plot.diagrams import phase_diagram
-from svjax.plot.figures import run_axes, steady_curve
+from svjax.plot.figures import hysteresis, run_axes, steady_curve
 from svjax.plot.maps import PLACES, map
 from svjax.plot.style import blank
 from svjax.reports.describe import numbers
@@ -19,6 +19,7 @@ from svjax.reports.page import Html, drawing, picture
 from svjax.simulations.curve import FORMAT as CURVE
 from svjax.simulations.dataset import FORMAT as RUN, UNITS
 from svjax.simulations.diagram import FORMAT as DIAGRAM
+from svjax.simulations.hysteresis import FORMAT as LOOP
 from svjax.storage.records import lattice_from_record
 from svjax.sweeps.sweep_dataset import COMPLETE, FORMAT as SWEEP
 
@@ -44,6 +45,8 @@ def pictures_of(store: xr.Dataset) -> Iterator[Html]:
         yield picture(first, "Steady states along the voltage; circles are the torque that balances the current's.")
     elif kind == DIAGRAM:
         yield picture(phase_diagram(store, ax=blank()), "Switching time of the free layer; grey: it did not switch.")
+    elif kind == LOOP:
+        yield picture(hysteresis(store, ax=blank()), "Stable states on the way forward (solid) and back (dashed).")
     elif kind == SWEEP:
         yield from _last_point(store)
 

@@ -12,6 +12,7 @@ import xarray as xr
 from svjax.simulations.curve import FORMAT as CURVE, check_drop
 from svjax.simulations.dataset import FORMAT as RUN
 from svjax.simulations.diagram import FORMAT as DIAGRAM
+from svjax.simulations.hysteresis import FORMAT as LOOP
 from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
 
 
@@ -28,7 +29,7 @@ def commands(store: xr.Dataset, path: str) -> str:
 
 def program(store: xr.Dataset, path: str) -> str:
     """Python that opens the store at ``path`` and computes what it holds again."""
-    call = {RUN: _run, SWEEP: _sweep, CURVE: _curve, DIAGRAM: _diagram}[store.attrs["format"]](store)
+    call = {RUN: _run, SWEEP: _sweep, CURVE: _curve, DIAGRAM: _diagram, LOOP: _loop}[store.attrs["format"]](store)
     uses = {
         "import json": "json.",
         "import jax": "jax.config",
@@ -95,6 +96,13 @@ def _diagram(diagram: xr.Dataset) -> list[str]:
         *(f"    {name}={diagram.attrs[name]!r}," for name in ("duration", "angles") if name in diagram.attrs),
         ")",
     ]
+
+
+def _loop(loop: xr.Dataset) -> list[str]:
+    lines: list[str] = []
+    parameter = repr(str(loop.attrs["parameter"]))
+    call = f"sv.load_valve(store), {_bias(loop, lines)}, {parameter}, store[{parameter}].values"
+    return [*lines, f"again = sv.hysteresis({call})"]
 
 
 def _bias(store: xr.Dataset, lines: list[str]) -> str:

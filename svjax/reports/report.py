@@ -14,20 +14,21 @@ import xarray as xr
 from svjax.engine.shown import in_words
 from svjax.model.parameters import SYMBOLS
 from svjax.model.valve import QUANTITIES
-from svjax.reports import describe, describe_sweep
+from svjax.reports import describe, describe_loop, describe_sweep
 from svjax.reports.page import Html, code, facts, line, page, pictures, table
 from svjax.reports.pictures import pictures_of
 from svjax.reports.remake import commands, program
 from svjax.simulations.curve import FORMAT as CURVE
 from svjax.simulations.dataset import FORMAT as RUN
 from svjax.simulations.diagram import FORMAT as DIAGRAM
+from svjax.simulations.hysteresis import FORMAT as LOOP
 from svjax.simulations.runs import load_convergence
 from svjax.storage.folders import reading
 from svjax.storage.plain import tidy_path
 from svjax.sweeps.opening import open_store
 from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
 
-KINDS = {RUN: "run", SWEEP: "sweep", CURVE: "steady states", DIAGRAM: "phase diagram"}
+KINDS = {RUN: "run", SWEEP: "sweep", CURVE: "steady states", DIAGRAM: "phase diagram", LOOP: "hysteresis"}
 MADE_WITH = ("svjax_version", "jax_version", "numpy_version", "python_version", "precision", "device", "devices",
              "processes", "format", "format_version")  # fmt: skip
 MOST_NUMBERS = 24
@@ -67,7 +68,7 @@ def report(store: str | os.PathLike | xr.Dataset, out: str | os.PathLike | None 
 
 def _page(store: xr.Dataset, path: Path | None) -> Html:
     kind, valve = store.attrs["format"], json.loads(store.attrs["valve"])
-    status, sections = {RUN: _run, SWEEP: _sweep, CURVE: _curve, DIAGRAM: _diagram}[kind](store, path)
+    status, sections = {RUN: _run, SWEEP: _sweep, CURVE: _curve, DIAGRAM: _diagram, LOOP: _loop}[kind](store, path)
     name = path.absolute().name if path else "in memory"
     swept = describe_sweep.swept(store) if kind == SWEEP else set()
     sections.insert(1, ("Parameters", _parameters(valve, store.attrs.get("bias"), swept)))
@@ -111,6 +112,11 @@ def _diagram(diagram: xr.Dataset, _: Path | None) -> tuple[str, list[Section]]:
     heads, rows = describe.diagram_table(diagram)
     lines = describe.diagram_lines(diagram, describe.Show(None))
     return "complete", [("Switching", table(rows, heads)), ("Runs", facts(lines))]
+
+
+def _loop(loop: xr.Dataset, _: Path | None) -> tuple[str, list[Section]]:
+    heads, rows = describe_loop.loop_table(loop)
+    return "complete", [("Jumps", facts(describe_loop.jump_lines(loop))), ("Stable states", table(rows, heads))]
 
 
 def _parameters(valve: dict, bias: str | None, swept: set[str]) -> Html:

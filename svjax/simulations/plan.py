@@ -25,7 +25,7 @@ from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
 from svjax.reservoirs.bias import AbstractBias, Bias, as_bias, described
 from svjax.simulations.observed import first_row
-from svjax.simulations.size import size_of_run
+from svjax.storage.size import size_of_run
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from svjax.simulations import curve, diagram
+from svjax.simulations import curve, diagram, hysteresis
 from svjax.storage.folders import place
 from svjax.storage.plain import check_plain, tidy_path
 
@@ -27,6 +27,11 @@ def open_curve(path: str | os.PathLike) -> xr.Dataset:
 def open_diagram(path: str | os.PathLike) -> xr.Dataset:
     """The dataset of `svjax diagram` at ``path``."""
     return _opened(path, diagram.FORMAT, diagram.FORMAT_VERSION)
+
+
+def open_loop(path: str | os.PathLike) -> xr.Dataset:
+    """The dataset of `svjax hysteresis` at ``path``."""
+    return _opened(path, hysteresis.FORMAT, hysteresis.FORMAT_VERSION)
 
 
 def _opened(path: str | os.PathLike, kind: str, version: int) -> xr.Dataset:

@@ -11,6 +11,7 @@ OPENERS = {
     "svjax-sweep": "sv.open_sweep",
     "svjax-steady": "sv.open",
     "svjax-diagram": "sv.open",
+    "svjax-hysteresis": "sv.open",
 }
 """What opens the stores that svjax writes."""
 CODECS = ("bytes", "vlen-utf8", "zstd", "crc32c", "gzip", "blosc", "transpose")

@@ -16,8 +16,8 @@ from svjax.model.parameters import SYMBOLS
 from svjax.model.valve import SpinValve, aligned_spins
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.dataset import STATES, UNITS
-from svjax.simulations.size import COPIES, Size, bytes_of
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
+from svjax.storage.size import COPIES, Size, bytes_of
 from svjax.sweeps.batch import steady_point
 from svjax.sweeps.parameter_grid import Grid, Tile, tiles
 from svjax.sweeps.tasks import RunTask, Task, task_to_record

@@ -1,0 +1,174 @@
+"""A loop of stable states as one parameter goes forward and back, with its jumps: hysteresis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import ArrayLike
+
+from svjax.dynamics.arclength import Curve, Place, corrected
+from svjax.dynamics.continuation import GROWTH, CriticalPoint, follow
+from svjax.dynamics.steady_state import ConvergenceError, steady_state
+from svjax.dynamics.torques import LARGEST_TURN, linearize
+from svjax.engine.arrays import Spins, real_array
+from svjax.model.levels import BiasLike
+from svjax.model.parameters import SYMBOLS, get_parameter
+from svjax.model.spins import turn
+from svjax.model.valve import SpinValve, prepare
+from svjax.observables.by_name import default_observables
+from svjax.reservoirs.bias import as_bias
+from svjax.simulations.dataset import UNITS
+from svjax.storage.records import bias_to_record, provenance, valve_to_record
+
+FORMAT, FORMAT_VERSION = "svjax-hysteresis", 1
+WAYS = ("forward", "back")
+FALLS = 400
+"""The most steps of a fall from a state that is lost."""
+
+
+def hysteresis(
+    valve: SpinValve,
+    bias: BiasLike,
+    parameter: str,
+    values: Sequence[float] | ArrayLike,
+    *,
+    spins: ArrayLike | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> xr.Dataset:
+    """The stable states that spins go through as a parameter is changed slowly, through all ``values`` and back.
+
+    Each state starts from the one before it, the first from ``spins`` or the easy axes. Where that has no stable state
+    next to it, the branch is followed to where it is lost, and the spins fall from there along the flow
+    d(angle)/d(tau) = field across the spin, that of strong damping, among stationary electrons, into a stable state.
+
+    **Arguments:** as in `follow`; ``progress`` is called with the number of states that are done.
+
+    **Returns:** a dataset along "way" ("forward", "back") and the parameter, in the order of ``values``: default
+    observables, ``spins``, the leading ``rate`` lambda of small turns, and ``jumped``: 1 where the spins fell on the
+    way to a state. The attribute ``jumps`` tells as JSON of each its way, kind (a "fold", a "hopf" or a "branching"
+    point) and value, located to about 1e-9, or null where it was not located. A state that no fall reached is nan, and
+    the loop goes on from the last one. Raises ValueError for wrong values and `ConvergenceError` without a first state.
+    """
+    valve, values = prepare(valve), np.asarray(real_array(values, "values"), float)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all() or len(np.unique(values)) < len(values):
+        raise ValueError("Argument `values` must hold at least two finite numbers, each once.")
+    bias = as_bias(bias, len(valve.lattice.contacts))
+    get_parameter(valve, bias, parameter)
+    curve = Curve(valve, bias, parameter, float(np.ptp(values)))
+    start = steady_state(*curve.at(values[0]), spins=spins, allow_unstable=True)
+    place = _at(curve, values[0], start.spins) or _fallen(curve, values[0], start.spins)
+    if place is None:
+        raise ConvergenceError("No first state was found that is clearly stable.", np.nan, start)
+    rows, jumps, done = [], [], 0
+    for way, along in zip(WAYS, (values, values[::-1]), strict=True):
+        row: list[dict[str, np.ndarray]] = []
+        for value in along:
+            found, jump = _moved(curve, place, float(value))
+            row.append({} if found is None else _observed(curve, found) | {"jumped": np.asarray(jump is not None)})
+            if jump is not None:
+                jumps.append({"way": way} | jump)
+            place, done = found or place, done + 1
+            if progress is not None:
+                progress(done)
+        rows.append(row if way == "forward" else row[::-1])
+    return _dataset(curve, values, rows, jumps)
+
+
+def _moved(curve: Curve, place: Place, value: float) -> tuple[Place | None, dict[str, Any] | None]:
+    """The stable state at a ``value`` that follows on another, and where the branch was lost on the way, if it was."""
+    if value == place.value:
+        return place, None
+    before = place.point.state.spins
+    near = _at(curve, value, before)
+    if near is not None and _largest_turn(near.point.state.spins, before) < LARGEST_TURN:
+        return near, None
+    lost, ahead = _lost(curve, place, value)
+    if lost is None and ahead is not None and (near := _at(curve, value, ahead)) is not None:
+        return near, None
+    jump = {"kind": None, "value": None} if lost is None else {"kind": lost.kind, "value": float(lost.value)}
+    return _fallen(curve, value, before if lost is None else lost.spins), jump
+
+
+def _at(curve: Curve, value: float, spins: Spins) -> Place | None:
+    """The state next to ``spins``, if it is stable."""
+    found = corrected(curve, value, spins, (jnp.zeros_like(spins), 1.0))
+    return found if found is not None and found.rate.real <= GROWTH else None
+
+
+def _lost(curve: Curve, place: Place, value: float) -> tuple[CriticalPoint | None, Spins | None]:
+    """The first critical point of the branch on the way to a ``value``, and its end there if it has none."""
+    try:
+        branch = follow(*curve[:3], [place.value, value], spins=place.point.state.spins)
+    except ConvergenceError:
+        return None, None
+    if branch.critical:
+        return branch.critical[0], None
+    return None, branch.spins[-1] if float(branch.values[-1]) == value else None
+
+
+def _fallen(curve: Curve, value: float, spins: Spins) -> Place | None:
+    """The stable state in which the flow of strong damping ends, by implicit steps of Euler; None if in none."""
+    valve, mu = curve.at(value)
+    for _ in range(FALLS):
+        point = linearize(valve, mu, spins, False)
+        if not (bool(point.sound) and bool(point.unique)):
+            point = linearize(valve, mu, spins, True)
+        force, stiff = np.asarray(point.force), np.asarray(point.stiffness)
+        if not np.isfinite(force).all():
+            return None
+        softest, axes = np.linalg.eigh((stiff + stiff.T) / 2)
+        if np.abs(force).max() < 1e-6:
+            if softest[-1] < 0:
+                return _at(curve, value, spins)
+            force = force + 1e-3 * axes[:, -1]  # a torque-free state that is none to stay in
+        shift = max(np.abs(force).max() / LARGEST_TURN, 1.5 * softest[-1])
+        angles = np.linalg.solve(shift * np.eye(len(force)) - stiff, force)
+        spins = turn(spins, jnp.asarray(angles * min(1.0, LARGEST_TURN / np.abs(angles).max())))
+    return None
+
+
+def _largest_turn(one: Spins, other: Spins) -> float:
+    cosine = np.clip(np.sum(np.asarray(one) * np.asarray(other), -1), -1, 1)
+    return float(np.max(np.arccos(cosine), initial=0.0))
+
+
+def _observed(curve: Curve, place: Place) -> dict[str, np.ndarray]:
+    valve, state = curve.at(place.value)[0], place.point.state
+    found = default_observables(valve, state) | {"spins": state.spins, "rate": complex(place.rate)}
+    return {name: np.asarray(value) for name, value in found.items()}
+
+
+def _dataset(curve: Curve, values: np.ndarray, rows: list[list[dict]], jumps: list[dict]) -> xr.Dataset:
+    good = next(row for row in rows[0] if row)
+    own = {
+        "rate": ((), "hopping/hbar", "complex rate of the leading mode"),
+        "jumped": ((), "1", "1 where the spins fell into this state"),
+    }
+    variables: dict[str, Any] = {}
+    for name, first in good.items():
+        dims, units, meaning = (UNITS | own)[name]
+        kind = np.result_type(first.dtype, np.float32)
+        stacked = np.stack([[row.get(name, np.full(first.shape, np.nan)) for row in way] for way in rows]).astype(kind)
+        variables[name] = (("way", curve.parameter, *dims), stacked, {"units": units, "long_name": meaning})
+    symbol, units = SYMBOLS.get(curve.parameter.split("[")[0], (curve.parameter, ""))
+    coordinates = {
+        "way": np.array(WAYS, dtype=object),
+        curve.parameter: (curve.parameter, values, {"units": units, "long_name": symbol}),
+        "component": np.array(list("xyz"), dtype=object),
+    }
+    attributes = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "parameter": curve.parameter,
+        "jumps": json.dumps(jumps),
+        "valve": json.dumps(valve_to_record(curve.valve)),
+        "bias": json.dumps(bias_to_record(curve.bias)),
+        "precision": str(curve.valve.dtype),
+        **provenance(),
+    }
+    return xr.Dataset(variables, coordinates, attributes)
