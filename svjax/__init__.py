@@ -128,6 +128,11 @@ from svjax.observables.local import (
     site_spin_inflow as site_spin_inflow,
     spin_transfer_torques as spin_transfer_torques,
 )
+from svjax.periodic.periodic_state import (
+    PeriodicState as PeriodicState,
+    periodic_orbit as periodic_orbit,
+    periodic_state as periodic_state,
+)
 from svjax.reservoirs.bands import LorentzianBand as LorentzianBand, StripBand as StripBand
 from svjax.reservoirs.bias import (
     Constant as Constant,
