@@ -51,14 +51,14 @@ def test_spins_given_as_they_move_are_no_change():
     free, bias = build(0.0), (0.3, -0.2)
     path = Turning(start, jnp.asarray(-field))
     electrons = sv.stationary(free, start, bias)
-    moved = sv.evolve(free, electrons, bias, 3.0, dt=0.01)
-    given = sv.evolve(free, electrons, bias, 3.0, dt=0.01, spins=path, observe=("spins",))
+    moved = sv.evolve(free, electrons, bias, 3.0, dt=0.02, method="rk38")
+    given = sv.evolve(free, electrons, bias, 3.0, dt=0.02, method="rk38", spins=path, observe=("spins",))
     assert np.allclose(moved.state.spins, given.state.spins, atol=1e-9)
     assert np.allclose(given.observables["spins"], jax.vmap(path)(given.t), atol=1e-14)
     coupled, frozen = build(1.5), sv.stationary(build(1.5), start, bias)
-    follow = sv.evolve(coupled, frozen, bias, 3.0, dt=0.01, spins=path).state
+    follow = sv.evolve(coupled, frozen, bias, 3.0, dt=0.02, method="rk38", spins=path).state
     drive = lambda valve, t: eqx.tree_at(lambda v: v.j_sd, valve, valve.j_sd + 0 * t)
-    driven = sv.evolve(coupled, frozen, bias, 3.0, dt=0.01, spins=path, drive=drive).state
+    driven = sv.evolve(coupled, frozen, bias, 3.0, dt=0.02, method="rk38", spins=path, drive=drive).state
     assert np.allclose(follow.rho, driven.rho, atol=1e-13)
     assert np.abs(follow.rho - frozen.rho).max() > 0.05
 
@@ -67,7 +67,7 @@ def test_a_run_with_given_spins_goes_on_where_it_was_and_is_differentiable():
     valve = small_valve(poles=sv.pade_poles(6))
     path = turning(valve)
     start = sv.stationary(valve, path(0.0))
-    options = dict(dt=0.025, save_every=10, spins=path)
+    options = dict(dt=0.025, save_every=10, spins=path, method="rk38")
     whole = sv.evolve(valve, start, (0.3, -0.2), 1.0, **options)
     half = sv.evolve(valve, start, (0.3, -0.2), 0.5, **options)
     rest = sv.evolve(valve, half.state, (0.3, -0.2), 0.5, start_step=20, **options)

@@ -169,17 +169,19 @@ def long_run(valve, bias, period, steps, periods, **given):
 
 def test_everything_at_once_against_a_long_run():
     """A bias, a vector potential, a path of the spins and a lead with a band, with one period."""
-    omega, steps = 1.1, 120
+    omega, steps = 1.1, 80
     period = 2 * np.pi / omega
     valve = crooked(
+        poles=sv.pade_poles(3),
         bands=(sv.LorentzianBand(1.5, 0.2), None), positions=np.random.default_rng(0).normal(size=(4, 3)),
         lead_polarization=[(0, 0, 0), (0.3, -0.2, 0.4)],
     )  # fmt: skip
     bias = sv.Oscillating([0.3, -0.2], [0.5, 0.2], omega, 0.4)
     drive = sv.PeierlsPulse([0.3, 0.1, -0.2], omega=omega)
     path = Turning(random_spins(np.random.default_rng(5), 2), jnp.asarray(-2 * omega))
-    found = sv.periodic_state(valve, bias, period, spins=path, drive=drive, steps=steps, observe=SEEN)
-    run = long_run(valve, bias, period, steps, 30, start=path(0.0), spins=path, drive=drive, observe=SEEN)
+    given = dict(spins=path, drive=drive, observe=SEEN, method="rk38")
+    found = sv.periodic_state(valve, bias, period, steps=steps, **given)
+    run = long_run(valve, bias, period, steps, 30, start=path(0.0), **given)
     assert np.allclose(found.state.rho, run.state.rho, atol=1e-6)
     assert np.allclose(found.state.pi, run.state.pi, atol=1e-6)
     for name in SEEN:
