@@ -292,3 +292,13 @@ def test_what_becomes_infinite_in_a_period_has_no_periodic_state():
     bias = lambda t: jnp.where(jnp.sin(np.pi * t) > 0.9, jnp.nan, 0.1) * jnp.array([1.0, -1.0])
     with pytest.raises(sv.ConvergenceError, match=r"No periodic state was found: .* changes the state by nan"):
         sv.periodic_state(crooked(), bias, 2.0, steps=40, observe=("spins",), spins=sv.aligned_spins(crooked()))
+
+
+def test_single_precision():
+    given = dict(spins=[[0.6, 0.0, 0.8], [0.0, 1.0, 0.0]], steps=60, method="rk38")
+    bias = sv.Oscillating([0.3, -0.2], [0.5, 0.2], 1.3)
+    found, wanted = (
+        sv.periodic_state(crooked(poles=sv.pade_poles(3), dtype=dtype), bias, 2 * np.pi / 1.3, **given)
+        for dtype in ("float32", "float64")
+    )
+    assert found.state.rho.dtype == np.complex64 and np.allclose(found.state.rho, wanted.state.rho, atol=1e-5)

@@ -121,7 +121,8 @@ class PeriodMap(eqx.Module):
     def column_factors(self) -> Complex[Array, "cols"]:
         """exp(i int chi_lp dt) over the period, by which a column of Pi_lp changes besides U."""
         step = self.step
-        levels = jax.vmap(step.bias)(step.dt * (jnp.arange(self.count) + 0.5)).mean(0)[stored_columns(step.valve).lead]
+        levels = jax.vmap(step.bias)(step.dt * (jnp.arange(self.count) + 0.5)).mean(0).astype(step.dt.dtype)
+        levels = levels[stored_columns(step.valve).lead]
         return jnp.exp((1j * levels - decay_rates(step.valve)) * step.dt * self.count)
 
 

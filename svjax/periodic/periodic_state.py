@@ -105,7 +105,8 @@ def periodic_state(
     - `period`: in 1/hopping.
     - `spins`: (N_S, 3) unit vectors that are held, or a function of the time that says where they are; along the easy
       axes if None. See `periodic_orbit` for spins that are free.
-    - `steps`: of a period; the error falls as their third to fourth power. None: enough for about 1e-8.
+    - `steps`: of a period; the error falls as their third to fourth power. None: enough for about
+      1e-8 in the paper's valve. Twice as many say how large it is.
 
     **Returns:** a `PeriodicState` with the observables over a period, their harmonics and averages. Raises ValueError
     for wrong arguments, for what does not come back after a period, and where some state of the electrons is out of
