@@ -128,6 +128,11 @@ from svjax.observables.local import (
     site_spin_inflow as site_spin_inflow,
     spin_transfer_torques as spin_transfer_torques,
 )
+from svjax.periodic.periodic_state import (
+    PeriodicState as PeriodicState,
+    periodic_orbit as periodic_orbit,
+    periodic_state as periodic_state,
+)
 from svjax.reservoirs.bands import LorentzianBand as LorentzianBand, StripBand as StripBand
 from svjax.reservoirs.bias import (
     Constant as Constant,
@@ -193,37 +198,23 @@ if TYPE_CHECKING:
     from svjax.sweeps.sweep import SweepProgress as SweepProgress, sweep as sweep
     from svjax.sweeps.sweep_store import open_sweep as open_sweep
 
-_ON_DEMAND = {
-    "plot": "",
-    "report": "reports.report",
-    "steady_curve": "simulations.curve",
-    "hysteresis": "simulations.hysteresis",
-    "random_spins": "simulations.starts",
-    "thermal_spins": "simulations.starts",
-    "load_spins": "simulations.starts",
-    "ensemble": "sweeps.ensemble",
-    "resume": "sweeps.resume",
-    "sweep": "sweeps.sweep",
-    "SweepProgress": "sweeps.sweep",
-    "open_sweep": "sweeps.sweep_store",
-    "open": "sweeps.opening",
-    "to_netcdf": "storage.netcdf",
-} | dict.fromkeys(
-    (
-        "RunWriter",
-        "discard_checkpoint",
-        "load_bias",
-        "load_convergence",
-        "load_equilibrium",
-        "load_state",
-        "load_valve",
-        "open_run",
-        "save_run",
-        "store_convergence",
-    ),
-    "simulations.runs",
-)
-"""Names whose modules need xarray, zarr or matplotlib, which take longer to import than all the rest."""
+_MODULES = {
+    "simulations.curve": "steady_curve",
+    "simulations.hysteresis": "hysteresis",
+    "simulations.runs": "RunWriter discard_checkpoint load_bias load_convergence load_equilibrium load_state load_valve"
+    " open_run save_run store_convergence",
+    "simulations.starts": "load_spins random_spins thermal_spins",
+    "storage.netcdf": "to_netcdf",
+    "sweeps.ensemble": "ensemble",
+    "sweeps.opening": "open",
+    "sweeps.resume": "resume",
+    "sweeps.sweep": "SweepProgress sweep",
+    "sweeps.sweep_store": "open_sweep",
+    "reports.report": "report",
+    "": "plot",
+}
+"""Modules that need xarray, zarr or matplotlib, which take longer to import than all the rest, and their names here."""
+_ON_DEMAND = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str):

@@ -90,6 +90,12 @@ CALLS = {
     "macrospin_solution": lambda c: c.layers(),
     "relaxation_modes": lambda c: sv.relaxation_modes(c.valve, c.steady, c.bias),
     "mode_shapes": lambda c: sv.mode_shapes(c.valve, c.steady, c.bias),
+    "periodic_orbit": lambda c: sv.periodic_orbit(
+        c.valve, c.bias, 2.0 + c.k, start=c.steady, steps=60, method="rk38", observe=("spins",)
+    ),
+    "periodic_state": lambda c: sv.periodic_state(
+        c.valve, sv.Oscillating([0.1, 0.0], [0.2, 0.1 * c.k], np.pi), 2.0, spins=c.spins, steps=60, method="rk38"
+    ),
     "phase_diagram": lambda c: sv.phase_diagram(
         c.valve, [0.1 + 0.1 * c.k], [0.01 * c.k], start=c.spins, duration=20.0 + c.k, angles=5
     ),

@@ -71,6 +71,7 @@ MADE = {
     "ModesTask": lambda: sv.ModesTask(),
     "Oscillating": lambda: sv.Oscillating((0.0, 0.0), (0.1, 0.0), 0.3),
     "PeierlsPulse": lambda: sv.PeierlsPulse((0.1, 0.0, 0.0), width=2.0, omega=1.0),
+    "PeriodicState": lambda: sv.PeriodicState(np.float64(20.0), T, state(), {"magnetization": M}),
     "Poles": lambda: VALVE.poles,
     "PolesWarning": lambda: sv.PolesWarning("The poles leave much."),
     "Progress": lambda: sv.Progress(1, 2.0, 3, 4, 5.0, 6.0),

@@ -20,7 +20,7 @@ from svjax.engine.integrate import checkpointed_scan, runge_kutta_step
 from svjax.engine.methods import as_method
 from svjax.engine.parts import apart, together
 from svjax.engine.shown import Shown
-from svjax.model.drives import Drive, check_drive
+from svjax.model.drives import Drive, SpinPath, check_drive, check_spin_path
 from svjax.model.equations import State, check_state, coupled_derivative
 from svjax.model.noise import as_key
 from svjax.model.valve import SpinValve, check_spins, prepare
@@ -68,6 +68,7 @@ def evolve(
     freeze_spins: bool = False,
     drive: Drive | None = None,
     key: Array | None = None,
+    spins: SpinPath | None = None,
 ) -> Trajectory:
     """Evolve electrons and spins together, Eqs. (3), (4), (8)-(10), by fixed steps of fourth order.
 
@@ -87,10 +88,13 @@ def evolve(
       (`FieldPulse`, `PeierlsPulse`, `Ramp`, or your own).
     - `key`: of ``jax.random``, for the thermal noise of a valve with ``damping`` and ``spin_temperature``; the noise of
       a step depends on the key and the number of the step alone. None: no noise.
+    - `spins`: function of the time that says where the spins are, (N_S, 3) unit vectors, in place of their equation of
+      motion and of those in ``state``: the electrons follow. ``dt`` has to resolve it.
 
-    **Returns:** a `Trajectory`. Differentiable in valve, state and bias, forward and reverse (reverse mode keeps about
-    the square root of the number of steps in memory), and it can be batched by ``jax.vmap``. Raises `DivergedError`,
-    outside of ``jit``, when the state becomes non-finite, and ValueError for a step beyond the stability limit.
+    **Returns:** a `Trajectory`. Differentiable in valve, state, bias, drive and spins, forward and reverse (reverse
+    mode keeps about the square root of the number of steps in memory), and it can be batched by ``jax.vmap``. Raises
+    `DivergedError`, outside of ``jit``, when the state becomes non-finite, and ValueError for a step beyond the
+    stability limit.
     """
     valve = prepare(valve)
     check_state(valve, state)
@@ -105,11 +109,18 @@ def evolve(
         raise ValueError(f"Argument `save_every` must be at most the {steps} steps of the run, but is {save_every}.")
     start = whole_number(start_step, "start_step", None) if known(start_step) else start_step
     check_step(valve, bias, dt, rule)
+    if spins is not None:
+        for name, value, wanted in (("freeze_spins", freeze_spins, False), ("key", key, None)):
+            if value is not wanted:
+                raise ValueError(f"Argument `{name}` must be {wanted} where `spins` moves the spins, but is {value!r}.")
+        check_spin_path(valve, spins, start * dt, float(duration))
+        state = eqx.tree_at(lambda s: s.spins, state, jnp.asarray(spins(jnp.asarray(start * dt)), valve.dtype))
     if known(start) and start == 0:
         check_poles(valve, state.spins, described(bias).extremes())
     if drive is not None:
         check_drive(valve, drive)
-    step = Step(valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, as_key(key))
+    given = valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, as_key(key)
+    step = Step(*given, spins=spins)
     return march(step, state, start, steps, save_every, as_observe(observe))
 
 
@@ -134,7 +145,7 @@ def graded_start(step: Step, state: State) -> State:
     """The step from t = 0, at which the levels may jump away from those of the state, in parts."""
     step = step.prepared().with_noise(jnp.zeros((), int))
     zero = jnp.zeros_like(step.dt)
-    return step.ended(together(step.in_parts(apart(state), zero, zero, zero)))
+    return step.ended(together(step.in_parts(apart(state), zero, zero, zero)), jnp.zeros((), int))
 
 
 @eqx.filter_jit

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from svjax.engine.methods import AbstractMethod
 from svjax.engine.parts import Parts
-from svjax.model.drives import Drive, drive_breaks
+from svjax.model.drives import Drive, SpinPath, drive_breaks
 from svjax.model.equations import Coefficients, State, coefficients, slope
 from svjax.model.extended import extended
 from svjax.model.leads import decay_rates
@@ -21,7 +21,11 @@ from svjax.reservoirs.bias import AbstractBias
 
 
 class Step(eqx.Module):
-    """One step of a run, from time n dt: the valve, its bias and how it is integrated."""
+    """One step of a run, from time n dt: the valve, its bias and how it is integrated.
+
+    The spins obey their equation of motion, or stay where they are (``freeze_spins``), or are where the function
+    ``spins`` of the time puts them.
+    """
 
     valve: SpinValve
     bias: AbstractBias
@@ -31,6 +35,7 @@ class Step(eqx.Module):
     drive: Drive | None = None
     key: Array | None = None
     of: Coefficients | None = None
+    spins: SpinPath | None = None
 
     def prepared(self) -> "Step":
         """The step with what all of its kind have in common computed once, unless the electrons' parameters change."""
@@ -43,7 +48,7 @@ class Step(eqx.Module):
         step, t = self.with_noise(n), n * self.dt
         breaks = self.breaks()
         if not breaks.size:
-            return step.ended(step.advance(state, t, self.dt))
+            return step.ended(step.advance(state, t, self.dt), n)
         near = 1e-9 * self.dt  # a jump at the end of a step belongs to the next one
         inside = (breaks >= t - near) & (breaks < t + self.dt - near)
         first = jnp.clip(jnp.min(jnp.where(inside, breaks, jnp.inf)) - t, 0, self.dt)
@@ -54,7 +59,7 @@ class Step(eqx.Module):
             lambda state: step.advance(state, t, self.dt),
             state,
         )
-        return step.ended(moved)
+        return step.ended(moved, n)
 
     def breaks(self) -> Float[Array, "breaks"]:
         """The times around which steps are taken in parts."""
@@ -83,9 +88,17 @@ class Step(eqx.Module):
             return eqx.tree_at(lambda s: s.valve, self, noisy(self.valve))
         return eqx.tree_at(lambda s: s.drive, self, lambda valve, t, drive=self.drive: noisy(drive(valve, t)))
 
-    def ended(self, state: State) -> State:
-        """The state at the end of a step: with noise, spins get their length back."""
+    def ended(self, state: State, n: Array) -> State:
+        """The state at the end of step ``n``: with noise, spins get their length back; given spins are where they are
+        then."""
+        state = self.with_given_spins(state, (n + 1) * self.dt)
         return state if self.key is None else eqx.tree_at(lambda s: s.spins, state, renormalized(state.spins))
+
+    def with_given_spins(self, state: State, t: Array) -> State:
+        """The state with the spins where they are given to be at time ``t``, if they are."""
+        if self.spins is None:
+            return state
+        return eqx.tree_at(lambda s: s.spins, state, jnp.asarray(self.spins(t), state.spins.dtype))
 
     def advance(self, state: State, t: Array, dt: Array) -> State:
         """The state, in `Parts`, from ``t`` to ``t + dt``, with everything as it is between the jumps around."""
@@ -102,9 +115,10 @@ class Step(eqx.Module):
     def derivative(self, t: Array, state: State) -> State:
         """d(state)/dt at time ``t`` of a state in `Parts`."""
         mu = jnp.asarray(self.bias(t), self.dt.dtype)
-        valve = extended(self.valve_at(t), mu)
+        valve, state = extended(self.valve_at(t), mu), self.with_given_spins(state, t)
         found = slope(valve, coefficients(valve) if self.of is None else self.of, state, mu, jnp.isfinite(t))
-        return eqx.tree_at(lambda s: s.spins, found, jnp.zeros_like(state.spins)) if self.freeze_spins else found
+        held = self.freeze_spins or self.spins is not None
+        return eqx.tree_at(lambda s: s.spins, found, jnp.zeros_like(state.spins)) if held else found
 
 
 def pole_decay(valve: SpinValve) -> State:

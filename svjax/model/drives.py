@@ -1,7 +1,7 @@
 """Drives: valves whose parameters depend on time. A drive is a function (valve, t) -> valve.
 
 The equations of motion stay exact for any dependence on time of all parameters but Gamma_l, T_l and the poles, which
-stand in the memory of Pi_lp.
+stand in the memory of Pi_lp. The spins themselves may be given as a function of the time, too.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from svjax.engine.arrays import Numbers, Scalar, real_array, whole_number
+from svjax.engine.arrays import Numbers, Scalar, Spins, known, real_array, whole_number
 from svjax.engine.shown import Shown
 from svjax.model.parameters import set_parameters
-from svjax.model.valve import QUANTITIES, SpinValve, per_spin, prepare
+from svjax.model.valve import QUANTITIES, SpinValve, check_spins, per_spin, prepare
 from svjax.reservoirs.bias import steep, straight_lines
 
 Drive = Callable[[SpinValve, Array], SpinValve]
+SpinPath = Callable[[Array], Spins]
+"""The spins as a function of the time, t -> (N_S, 3)."""
 
 
 def _real(name: str) -> Callable[[Numbers], Array]:
@@ -139,3 +141,28 @@ def check_drive(valve: SpinValve, drive: Drive) -> None:
     touched = [name for (name, _), out in zip(found, jaxpr.outvars, strict=True) if id(out) not in given]
     if touched:
         raise ValueError(f"Argument `drive` must not change `{touched[0]}`: it may not depend on time.")
+
+
+def check_spin_path(valve: SpinValve, spins: SpinPath, start: Numbers, duration: float) -> None:
+    """Raise ValueError unless ``spins`` gives unit vectors (N_S, 3) for every time, tried at some of a run's.
+
+    Lengths are looked at where the times and the numbers in ``spins`` are known.
+    """
+    if not callable(spins):
+        raise ValueError(f"Argument `spins` must be a function of the time, but is of type {type(spins).__name__}.")
+    try:
+        found = jax.eval_shape(lambda t: jnp.asarray(spins(t)), jnp.zeros((), valve.dtype))
+    except (TypeError, jax.errors.JAXTypeError) as error:
+        raise ValueError(
+            "Argument `spins` must be a function of the time made of operations of jax.numpy (`jnp.where` in place of "
+            f"`if`), but is not: {str(error).splitlines()[0]}"
+        ) from None
+    shape = (len(valve.lattice.spin_sites), 3)
+    if found.shape != shape or jnp.iscomplexobj(found):
+        raise ValueError(
+            f"Argument `spins` must give real vectors of shape {shape}, but gives {found.dtype}{list(found.shape)}."
+        )
+    if known(start):
+        times = np.asarray(start) + duration * np.linspace(0, 1, 65)
+        for one in jax.vmap(lambda t: jnp.asarray(spins(t)))(jnp.asarray(times, valve.dtype)):
+            check_spins(valve, one)
