@@ -67,13 +67,15 @@ def test_reverse_mode_agrees():
     assert float(jax.grad(alpha)(2.0)) == pytest.approx(float(jax.jvp(alpha, (2.0,), (1.0,))[1]), rel=1e-10)
 
 
-def critical(p, between=(1.2, 1.41)):
-    return (sv.critical_voltage(valve(p), between, bias=lambda v: (0.0, v), angles=4, at=0.05),)
+def critical(p, between=(1.2, 1.41), at=0.05):
+    return (sv.critical_voltage(valve(p), between, bias=lambda v: (0.0, v), angles=4, at=at),)
 
 
 @pytest.mark.slow
-def test_derivatives_of_the_critical_voltage():
-    check(critical)
+@pytest.mark.parametrize("at", [0.05, None])
+def test_derivatives_of_the_critical_voltage(at):
+    """Also where the frequency of the table moves with the parameters, which is up to 1% of them."""
+    check(lambda p: critical(p, at=at))
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from svjax.cli.words import command_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+    from xarray import Dataset
 
     from svjax.simulations.loop import Run
 
@@ -126,12 +127,17 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
 
 
 def resume(options: ResumeOptions) -> int:
-    """`svjax resume`: a run or a sweep taken to its end."""
+    """`svjax resume`: a run, a sweep or a diagram taken to its end."""
+    from svjax.simulations import diagram
     from svjax.storage import plain
     from svjax.sweeps import resume, sweep_dataset
 
-    if plain.store_format(options.run) == sweep_dataset.FORMAT:
+    kind = plain.store_format(options.run)
+    if kind in (sweep_dataset.FORMAT, diagram.FORMAT):
         resume.check_no_end(options.run, options.until)
+    if kind == diagram.FORMAT:
+        return _drawn(options.run, None, lambda watch: resume.resume_diagram(options.run, watch))
+    if kind == sweep_dataset.FORMAT:
         return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
     return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run, until=options.until))
 
@@ -166,21 +172,36 @@ def steady(options: SteadyOptions) -> int:
 
 def diagram(options: DiagramOptions) -> int:
     """`svjax diagram`: where the layers end and when they switch, over voltage and field."""
-    from svjax import plot
-    from svjax.reports import describe
-    from svjax.simulations import diagram, tables
-    from svjax.storage import folders, size
+    from svjax.simulations import tables
+    from svjax.storage import size
 
-    started = time.monotonic()
     folder, voltages, fields, valve = options.folder(), options.voltages(), options.fields(), options.valve()
     needed = size.size_of_diagram(len(voltages) * len(fields), valve.lattice.dim, len(valve.lattice.spin_sites))
     needed.check(folder)
     print(f"svjax: {needed}", file=sys.stderr)
-    folders.check_target(folder, options.overwrite, diagram.FORMAT)
-    chosen = {name: getattr(options, name) for name in ("drop", "axis", "start", "duration", "angles")}
-    with _counted(len(voltages), "table") as bar:
-        found = diagram.diagram_dataset(valve, voltages, fields, **chosen, progress=lambda _: bar.update())
-    tables.save_table(folder, found.assign_attrs(command=command_line("diagram", options)))
+    chosen = {name: getattr(options, name) for name in ("drop", "axis", "start", "duration", "angles", "overwrite")}
+    command = command_line("diagram", options)
+
+    def work(watch: Callable[[str], object]) -> "Dataset":
+        return tables.make_diagram(folder, valve, voltages, fields, **chosen, command=command, progress=watch)
+
+    return _drawn(folder, len(voltages), work)
+
+
+def _drawn(folder: Path, count: int | None, work: "Callable[[Callable[[str], object]], Dataset]") -> int:
+    """Let ``work`` make a diagram of ``count`` tables, and show what became of it."""
+    from svjax import plot
+    from svjax.reports import describe
+
+    started = time.monotonic()
+    try:
+        with _counted(count, "table") as bar:
+            found = work(lambda _: bar.update())
+    except KeyboardInterrupt:
+        if not folder.exists():
+            raise
+        print(f"svjax: interrupted; `svjax resume {shlex.quote(str(folder))}` goes on.", file=sys.stderr)
+        return INTERRUPTED
     plot.diagram_pictures(folder, found)
     print(describe.describe_diagram(found))
     print(f"\nwrote {folder} and in it diagram.png, diagram.pdf in {clock(time.monotonic() - started)}")
@@ -210,7 +231,7 @@ def hysteresis(options: HysteresisOptions) -> int:
     return 0
 
 
-def _counted(total: int, unit: str) -> "tqdm":
+def _counted(total: int | None, unit: str) -> "tqdm":
     """A bar of ``total`` things, quiet where nobody watches."""
     from tqdm import tqdm
 

@@ -28,7 +28,7 @@ def critical_voltage(
     """The root in V of Re lambda_0(V), lambda_0 the slow mode of `effective_llg` about the easy axes.
 
     Beyond it the layers at rest switch or go round by themselves. Differentiable in the valve, forward and reverse, as
-    the implicit function dV = -(dRe lambda_0/dp) dp/(dRe lambda_0/dV), with ``at`` held fixed.
+    the implicit function dV = -(dRe lambda_0/dp) dp/(dRe lambda_0/dV), in which the default ``at`` moves with p.
 
     **Arguments:**
 
@@ -46,21 +46,21 @@ def critical_voltage(
     middle = constant_levels(valve, bias(jnp.asarray(ends.mean())))
     rate = slow_frequency(valve, middle) if at is None else real_array(at, "at")
 
-    def growth(valve: SpinValve, voltage: Scalar) -> Scalar:
+    def growth(valve: SpinValve, rate: Scalar, voltage: Scalar) -> Scalar:
         return effective_llg(valve, bias(voltage), angles=angles, at=rate).modes()[0].real
 
     if known(*jax.tree.leaves(valve)):
-        first, last = (float(growth(valve, jnp.asarray(end))) for end in ends)
+        first, last = (float(growth(valve, rate, jnp.asarray(end))) for end in ends)
         if not first * last <= 0:
             raise ValueError(
                 "Argument `between` must enclose a voltage at which the slow mode starts to grow, but Re lambda is "
                 f"{first:.3g} and {last:.3g} at its ends."
             )
-        return jnp.asarray(brentq(lambda v: float(growth(valve, jnp.asarray(v))), *ends, xtol=1e-10))
-    fixed = jax.lax.stop_gradient(valve)
-    root = jax.lax.stop_gradient(_root(lambda v: growth(fixed, v), jnp.asarray(ends)))
-    _, slope = jax.jvp(lambda v: growth(fixed, v), (root,), (jnp.ones_like(root),))
-    change = growth(valve, root) / jax.lax.stop_gradient(slope)
+        return jnp.asarray(brentq(lambda v: float(growth(valve, rate, jnp.asarray(v))), *ends, xtol=1e-10))
+    fixed = jax.lax.stop_gradient((valve, rate))
+    root = jax.lax.stop_gradient(_root(lambda v: growth(*fixed, v), jnp.asarray(ends)))
+    _, slope = jax.jvp(lambda v: growth(*fixed, v), (root,), (jnp.ones_like(root),))
+    change = growth(valve, rate, root) / jax.lax.stop_gradient(slope)
     return root - change + jax.lax.stop_gradient(change)
 
 

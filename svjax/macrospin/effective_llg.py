@@ -171,8 +171,8 @@ def effective_llg(valve: SpinValve, bias: BiasLike, *, angles: int = 33, at: Arr
       axes.
 
     Under `jit`, `grad` and the like the table is made of differentiable steps, with first derivatives in the valve and
-    the bias, ``at`` held fixed; that takes some times as long, so take few ``angles``, and it is nan where the layers
-    are not rigid.
+    the bias, also of the default ``at``; that takes some times as long, so take few ``angles``, and it is nan where
+    the layers are not rigid.
 
     **Returns:** an `EffectiveLLG`, whose results are differentiable in its fields and the valve. Raises ValueError for
     a valve without exactly two layers and with leads, with terms that fix a direction in space other than anisotropy
@@ -190,7 +190,7 @@ def effective_llg(valve: SpinValve, bias: BiasLike, *, angles: int = 33, at: Arr
         raise ValueError(f"Argument `at` must be one positive frequency, but is {at}.")
     if numbers:
         return _with_table(valve, mu, rate, _checked_table(valve, mu, rate, count)[0])
-    table, layers = traced_table(valve, mu, jax.lax.stop_gradient(rate), count)
+    table, layers = traced_table(valve, mu, rate, count)
     table = jax.tree.map(lambda x: jnp.where(are_rigid(valve, layers), x, jnp.nan), table)
     return _with_table(valve, mu, rate, table)
 
@@ -209,8 +209,7 @@ def _with_table(valve: SpinValve, mu: PerLead, rate: Scalar, table: AngleTable) 
 
 
 def slow_frequency(valve: SpinValve, mu: PerLead) -> Scalar:
-    """The frequency of the slow mode about the easy axes, from a table of few angles; held fixed in derivatives."""
-    valve, mu = jax.lax.stop_gradient((valve, mu))
+    """The frequency of the slow mode about the easy axes, from a table of few angles; differentiable."""
     tabulate = _checked_table if known(*jax.tree.leaves((valve, mu))) else traced_table
     guess = jnp.min(held_at(valve))
     rough = _with_table(valve, mu, guess, tabulate(valve, mu, guess, 7)[0])

@@ -42,7 +42,7 @@ Turns = Float[Array, "angles 4"]
 
 @jax.jit
 def differentiable_layers(valve: SpinValve, mu: PerLead, cosine: Scalar, rate: Scalar) -> Layers:
-    """`layers_at`, with first derivatives in ``valve`` and ``mu``; ``cosine`` and ``rate`` are constants."""
+    """`layers_at`, with first derivatives in ``valve``, ``mu`` and ``rate``; ``cosine`` is a constant."""
     own, (m, axes) = extended(bare(valve), mu), frames(cosine)
     frame = jnp.concatenate([axes, m[:, None]], 1)[valve.lattice.spin_layers]
     start = jnp.einsum("jx,jxb->jb", parallel(valve), frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 
 import equinox as eqx
@@ -17,8 +17,9 @@ from svjax.engine.arrays import Numbers, Vector, real_array, real_number, whole_
 from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.macrospin.effective_llg import EffectiveLLG, effective_llg
 from svjax.macrospin.model import TwoVectors, direction
+from svjax.macrospin.rigid_layers import check_two_layers, of_layers
 from svjax.model.levels import BiasLike
-from svjax.model.valve import SpinValve
+from svjax.model.valve import SpinValve, per_spin, prepare
 from svjax.reservoirs.bias import symmetric
 
 SAVES = 400
@@ -36,6 +37,7 @@ def phase_diagram(
     duration: float = 3000.0,
     angles: int = 17,
     rtol: float = 1e-5,
+    models: MutableMapping[int, EffectiveLLG] | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> xr.Dataset:
     """The end of a run and the time of switching for every voltage and field, by `effective_llg`.
@@ -50,11 +52,38 @@ def phase_diagram(
     - `bias`: what a voltage means: `symmetric`, `asymmetric`, or a function of it such as ``lambda v: (0.0, v)``.
     - `start`: directions (2, 3) of the layers, the easy axes if None. A start at rest stays there.
     - `duration`: of a run, in 1/hopping; `rtol`: the tolerance of its steps; `angles`: as in `effective_llg`.
+    - `models`: the equations by the number of their voltage, such as ``{}``: taken where they are there, and put there
+      as soon as they are made. An interrupted diagram of the same arguments goes on with them.
     - `progress`: called with a line of text after each table.
 
     **Returns:** a dataset with ``final`` (voltage, field, layer, component) and ``switching_time`` (voltage, field,
     layer), nan where the layer did not switch. Errors as `effective_llg`.
     """
+    diagram = empty_diagram(valve, voltages, fields, axis, start, duration, angles, rtol)
+    levels = [bias(voltage) for voltage in diagram["voltage"].values]
+    made = _models(valve, levels, angles, {} if models is None else models, progress)
+    every = jax.tree.map(lambda *parts: jnp.stack(parts), *made)
+    along, first = (direction(jnp.asarray(diagram.attrs[name]).reshape(-1, 3)) for name in ("axis", "start"))
+    times = jnp.linspace(0.0, duration, SAVES + 1)
+    results = _runs(every, jnp.asarray(diagram["field"].values)[:, None] * along, first, times, rtol)
+    for name, values in zip(diagram.data_vars, results, strict=True):
+        diagram[name].values[...] = values
+    return diagram
+
+
+def empty_diagram(
+    valve: SpinValve,
+    voltages: Numbers,
+    fields: Numbers,
+    axis: Numbers = (0.0, 0.0, 1.0),
+    start: Numbers | None = None,
+    duration: float = 3000.0,
+    angles: int = 17,
+    rtol: float = 1e-5,
+) -> xr.Dataset:
+    """The dataset of a `phase_diagram` of these arguments before anything is known, all nan; raises its ValueErrors."""
+    valve = prepare(valve)
+    check_two_layers(valve)
     grid = {"voltages": real_array(voltages, "voltages"), "fields": real_array(fields, "fields")}
     for name, values in grid.items():
         if values.ndim != 1 or not values.size or not np.all(np.isfinite(values)):
@@ -64,18 +93,14 @@ def phase_diagram(
         raise ValueError(f"Argument `axis` must be a direction (3,), but is {axis}.")
     if not real_number(duration, "duration") > 0:
         raise ValueError(f"Argument `duration` must be positive, but is {duration}.")
-    levels = [bias(voltage) for voltage in np.asarray(grid["voltages"])]
-    models = _models(valve, levels, whole_number(angles, "angles", 4), progress)
-    first = models[0].easy_axes if start is None else real_array(start, "start")
+    first = of_layers(valve, per_spin(valve, "easy_axes")) if start is None else real_array(start, "start")
     if first.shape != (2, 3):
         raise ValueError(f"Argument `start` must be of shape (2, 3), but is of shape {first.shape}.")
-    every = jax.tree.map(lambda *parts: jnp.stack(parts), *models)
-    times = jnp.linspace(0.0, duration, SAVES + 1)
-    final, switched = _runs(every, grid["fields"][:, None] * direction(along), direction(first), times, rtol)
+    unknown = np.full((len(grid["voltages"]), len(grid["fields"]), 2, 3), np.nan, valve.dtype)
     return xr.Dataset(
         {
-            "final": (("voltage", "field", "layer", "component"), np.asarray(final), {"units": "1"}),
-            "switching_time": (("voltage", "field", "layer"), np.asarray(switched), {"units": "hbar/hopping"}),
+            "final": (("voltage", "field", "layer", "component"), unknown, {"units": "1"}),
+            "switching_time": (("voltage", "field", "layer"), unknown[..., 0].copy(), {"units": "hbar/hopping"}),
         },
         {
             "voltage": ("voltage", np.asarray(grid["voltages"]), {"units": "hopping/e"}),
@@ -84,24 +109,37 @@ def phase_diagram(
             "component": np.array(list("xyz"), dtype=object),
         },
         {
-            "axis": np.asarray(direction(along)),
+            "axis": np.asarray(along),
             "start": np.asarray(first).ravel(),
             "duration": float(duration),
-            "angles": int(angles),
+            "angles": whole_number(angles, "angles", 4),
+            "rtol": float(rtol),
         },
     )
 
 
 def _models(
-    valve: SpinValve, levels: list[BiasLike], angles: int, progress: Callable[[str], object] | None
+    valve: SpinValve,
+    levels: list[BiasLike],
+    angles: int,
+    found: MutableMapping[int, EffectiveLLG],
+    progress: Callable[[str], object] | None,
 ) -> list[EffectiveLLG]:
-    """The equations at all levels, each with its table."""
-    models, rate = [], effective_llg(valve, levels[0], angles=4).rate
+    """The equations at all levels, each with its table, those that are not ``found`` put there by their threads."""
+    rate = next((model.rate for model in found.values()), None)
+    rate = effective_llg(valve, levels[0], angles=4).rate if rate is None else rate
+
+    def model(number: int) -> EffectiveLLG:
+        if number not in found:
+            found[number] = effective_llg(valve, levels[number], angles=angles, at=rate)
+        return found[number]
+
+    models = []
     with lapack_on_one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for model in pool.map(lambda mu: effective_llg(valve, mu, angles=angles, at=rate), levels):
-            models.append(model)
+        for made in pool.map(model, range(len(levels))):
+            models.append(made)
             if progress is not None:
-                progress(f"Table {len(models)} of {len(levels)}: error {float(model.table.error):.1e}")
+                progress(f"Table {len(models)} of {len(levels)}: error {float(made.table.error):.1e}")
     return models
 
 

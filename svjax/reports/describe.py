@@ -95,11 +95,21 @@ def curve_table(curve: xr.Dataset, units: Units | None = None) -> Table:
 def describe_diagram(diagram: xr.Dataset, units: Units | None = None) -> str:
     """For each voltage of a diagram at how many fields the last layer switched, and how fast; and the valve."""
     valve = valve_lines(json.loads(diagram.attrs["valve"]), Show(units))
-    text = [aligned([*valve, *diagram_lines(diagram, Show(units)), made_with(diagram.attrs)]), ""]
+    own = [("status", diagram_status(diagram)), *diagram_lines(diagram, Show(units))]
+    text = [aligned([*valve, *own, made_with(diagram.attrs)]), ""]
     heads, rows = diagram_table(diagram, units)
     for first, *others in (heads, *rows):
         text.append(f"{first:>11}  " + " ".join(f"{cell:>12}" for cell in others))
     return "\n".join(text)
+
+
+def diagram_status(diagram: xr.Dataset) -> str:
+    """Whether a diagram is complete, and else how many of its tables there are."""
+    status = diagram.attrs.get("status", "complete")
+    if "tables" not in diagram.attrs:
+        return status
+    goes_on = "; `svjax resume` goes on" if status == "stopped" else ""
+    return f"{status}, {diagram.attrs['tables']} of {diagram.sizes['voltage']} tables{goes_on}"
 
 
 def diagram_lines(diagram: xr.Dataset, show: "Show") -> Lines:

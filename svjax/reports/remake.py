@@ -93,7 +93,7 @@ def _diagram(diagram: xr.Dataset) -> list[str]:
         '    sv.load_valve(store), store["voltage"].values, store["field"].values,',
         f"    bias=sv.{diagram.attrs['drop']},",
         '    axis=store.attrs["axis"], start=np.reshape(store.attrs["start"], (2, 3)),',
-        *(f"    {name}={diagram.attrs[name]!r}," for name in ("duration", "angles") if name in diagram.attrs),
+        *(f"    {name}={diagram.attrs[name]!r}," for name in ("duration", "angles", "rtol") if name in diagram.attrs),
         ")",
     ]
 

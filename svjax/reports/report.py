@@ -111,7 +111,7 @@ def _curve(curve: xr.Dataset, _: Path | None) -> tuple[str, list[Section]]:
 def _diagram(diagram: xr.Dataset, _: Path | None) -> tuple[str, list[Section]]:
     heads, rows = describe.diagram_table(diagram)
     lines = describe.diagram_lines(diagram, describe.Show(None))
-    return "complete", [("Switching", table(rows, heads)), ("Runs", facts(lines))]
+    return describe.diagram_status(diagram), [("Switching", table(rows, heads)), ("Runs", facts(lines))]
 
 
 def _loop(loop: xr.Dataset, _: Path | None) -> tuple[str, list[Section]]:
