@@ -166,6 +166,7 @@ from svjax.sweeps.tasks import ModesTask as ModesTask, RunTask as RunTask, Stead
 
 if TYPE_CHECKING:
     from svjax import plot as plot
+    from svjax.plot.explore import explore as explore
     from svjax.reports.report import report as report
     from svjax.simulations.curve import steady_curve as steady_curve
     from svjax.simulations.runs import (
@@ -194,6 +195,7 @@ if TYPE_CHECKING:
 
 _ON_DEMAND = {
     "plot": "",
+    "explore": "plot.explore",
     "report": "reports.report",
     "steady_curve": "simulations.curve",
     "random_spins": "simulations.starts",

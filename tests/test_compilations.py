@@ -18,6 +18,7 @@ NOT_COUNTED = {
     "files and processes": "discard_checkpoint join_processes keep_compiled open load_bias load_convergence "
     "load_equilibrium load_lattice load_state load_valve open_run open_sweep resume save_run store_convergence "
     "to_netcdf",
+    "sliders, of which test_explore counts": "explore",
     "plain numbers, which compile nothing": "asymmetric fit_relaxation from_hamiltonian from_kwant "
     "matsubara_poles micromagnetic_parameters optimized_poles pade_poles poles_for suggest_poles symmetric",
     "loops over a program that is compiled for each call": "convergence_report fit fit_torques follow minimise "

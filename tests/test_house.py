@@ -30,7 +30,7 @@ ROOMS = {
     " starts prolong",
     "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
     " sweep resume ensemble",
-    "plot": "style maps film animation figures diagrams",
+    "plot": "style maps film animation figures diagrams answers explore",
     "": "plot",
     "reports": "describe describe_sweep page pictures remake report",
     "cli": "words parameters starting options sweep_options diagram_options other_options bars commands viewing main"
