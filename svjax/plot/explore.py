@@ -59,7 +59,7 @@ class Picture:
         ax.legend(frameon=False, fontsize=8, loc="upper left", ncols=2, handlelength=1.0)
         ax.set(xlim=(-0.01, 0.01), ylim=(0, 1))
         ax.set(xlabel=r"Re $\lambda$ ($\gamma/\hbar$)", ylabel=r"Im $\lambda$ ($\gamma/\hbar$)")
-        ax.ticklabel_format(axis="x", scilimits=(-2, 2))
+        ax.ticklabel_format(axis="x", scilimits=(-3, 3))
 
     def show(self, voltage: float, answer: Answer) -> bytes:
         """The picture of an ``answer``, as PNG."""
@@ -71,12 +71,13 @@ class Picture:
         for bars, heights in ((self.layers, answer.magnetization.ravel()), (self.driven, self._drives(answer))):
             for bar, height in zip(bars, heights * blank, strict=True):
                 bar.set_height(height)
-        driven.set_ylim(*(np.array([-1, 1]) * _limit(self._drives(answer))))
         rates, growing = answer.rates * blank, answer.rates.real > 0
         for points, chosen in zip(self.modes, (~growing, growing), strict=True):
             points.set_data(rates.real[chosen], rates.imag[chosen])
-        plane.set_xlim(*(np.array([-1, 1]) * _limit(rates.real)))
-        plane.set_ylim(0, 1.3 * _limit(rates.imag))
+        if answer.found:
+            driven.set_ylim(*(np.array([-1, 1]) * _limit(self._drives(answer))))
+            plane.set_xlim(*(np.array([-1, 1]) * _limit(rates.real)))
+            plane.set_ylim(*(np.array([-0.1, 1.3]) * _limit(rates.imag)))
         self.words.set(text=in_words(answer), color=COLOURS["black"] if answer.found else GROWING)
         target = BytesIO()
         self.canvas.print_png(target, pil_kwargs={"compress_level": 1})
