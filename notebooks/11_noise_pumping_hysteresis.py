@@ -93,8 +93,8 @@ plt.legend()
 # %% [markdown]
 # ## Hysteresis
 #
-# Stable states as the field along $z$ goes up and down, without voltage and with one. The jumps are located by following
-# the branch to its fold.
+# Stable states as the field along $z$ goes up and down, without voltage and with one. The jumps are located by
+# following the branch to its fold.
 
 # %%
 tilted = sv.SpinValve.square(6, 1, 2, 2, j_sd=1.0, anisotropy=(0.4, 0.05), field=(0.02, 0.01, 0.0))
@@ -110,7 +110,8 @@ for ax, (voltage, loop) in zip(panels, loops.items(), strict=True):
 # ## An ensemble
 #
 # The free layer starts against a field in which it is not stable, and thermal noise at $T_s = 0.005$ decides when it
-# leaves: mean and standard error over seeds, and single runs in grey. Each seed is the run that `svjax run --seed` makes.
+# leaves: mean and standard error over seeds, and single runs in grey. Each seed is the run that `svjax run --seed`
+# makes.
 
 # %%
 hot = sv.SpinValve.square(

@@ -171,6 +171,7 @@ from svjax.sweeps.tasks import ModesTask as ModesTask, RunTask as RunTask, Stead
 
 if TYPE_CHECKING:
     from svjax import plot as plot
+    from svjax.plot.explore import explore as explore
     from svjax.reports.report import report as report
     from svjax.simulations.curve import steady_curve as steady_curve
     from svjax.simulations.hysteresis import hysteresis as hysteresis
@@ -210,6 +211,7 @@ _MODULES = {
     "sweeps.resume": "resume",
     "sweeps.sweep": "SweepProgress sweep",
     "sweeps.sweep_store": "open_sweep",
+    "plot.explore": "explore",
     "reports.report": "report",
     "": "plot",
 }

@@ -16,11 +16,12 @@ SPINS = np.array([[[0.6, 0.0, 0.8], [0.0, 0.6, 0.8]], [[0.8, 0.0, 0.6], [0.6, 0.
 TIMES = np.linspace(0.5, 20.0, 40)
 NOT_COUNTED = {
     "files and processes": "discard_checkpoint join_processes keep_compiled open load_bias load_convergence "
-    "load_equilibrium load_lattice load_state load_valve open_run open_sweep resume save_run store_convergence "
-    "to_netcdf",
+    "load_equilibrium load_lattice load_spins load_state load_valve open_run open_sweep resume save_run store_convergence "
+    "to_netcdf report ensemble",
+    "sliders, of which test_explore counts": "explore",
     "plain numbers, which compile nothing": "asymmetric fit_relaxation from_hamiltonian from_kwant "
     "matsubara_poles micromagnetic_parameters optimized_poles pade_poles poles_for suggest_poles symmetric",
-    "loops over a program that is compiled for each call": "convergence_report fit fit_torques follow minimise "
+    "loops over a program that is compiled for each call": "convergence_report fit fit_torques follow hysteresis minimise "
     "prepare_equilibrium steady_curve sweep three_stage",
 }
 
@@ -60,6 +61,8 @@ CALLS = {
     "aligned_spins": lambda c: sv.aligned_spins(c.valve),
     "broadened_dos": lambda c: sv.broadened_dos(c.valve, c.spins, c.energies, 0.1 + c.k),
     "conductance": lambda c: sv.conductance(c.valve, c.spins, 0.1 * c.k),
+    "random_spins": lambda c: sv.random_spins(c.valve, jax.random.key(c.k)),
+    "thermal_spins": lambda c: sv.thermal_spins(c.valve, jax.random.key(c.k), 0.1 + 0.1 * c.k, sweeps=5),
     "disorder": lambda c: sv.disorder(c.valve, jax.random.key(c.k), 0.1 + c.k),
     "critical_voltage": lambda c: sv.critical_voltage(
         sv.SpinValve.square(6, 1, 1, 1, j_sd=2.0, temperature=0.1 + 0.001 * c.k, mu_bar=0.15, poles=sv.pade_poles(12)),

@@ -31,7 +31,7 @@ ROOMS = {
     " runs starts prolong",
     "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
     " sweep resume ensemble",
-    "plot": "style maps film animation figures diagrams",
+    "plot": "style maps film animation figures diagrams answers explore",
     "": "plot",
     "reports": "describe describe_loop describe_sweep page pictures remake report",
     "cli": "words parameters starting options sweep_options diagram_options loop_options other_options bars commands"

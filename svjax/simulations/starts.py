@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -57,6 +58,7 @@ def _some(key: Array | None) -> Array:
     return found
 
 
+@partial(jax.jit, static_argnums=3)
 def _metropolis(valve: SpinValve, key: Array, heat: Array, sweeps: int) -> Spins:
     """Spins after so many sweeps; ``heat`` is T_s."""
     spins = aligned_spins(valve)

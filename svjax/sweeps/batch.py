@@ -90,7 +90,7 @@ def start_points(
         valve, leads = with_values(*shared[:2], point[0])[0], len(shared[0].lattice.contacts)
         if task.start == "equilibrium":
             state = steady_state(valve, None)
-            return state, _is_steady(valve, None, state, allow_unstable=False)[1]
+            return state, is_steady(valve, None, state, allow_unstable=False)[1]
         spins = start_spins(task, valve, point_key(shared[2], *point))
         if leads:
             return stationary_state(valve, spins, jnp.zeros(leads, valve.j_sd.dtype))
@@ -181,7 +181,7 @@ def steady_points(
 def steady_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> tuple[dict[str, Array], Array]:
     """What ``task`` wants of one point, for traced parameters, and whether it was found."""
     state = steady_state(valve, bias, allow_unstable=True)
-    residual, good = _is_steady(valve, bias, state, task.allow_unstable)
+    residual, good = is_steady(valve, bias, state, task.allow_unstable)
     found = task.observables(valve)(valve, state) | {"residual": residual}
     if isinstance(task, ModesTask) and len(state.spins):
         problem = linearization(valve, state, constant_levels(valve, bias))
@@ -190,7 +190,7 @@ def steady_point(task: SteadyTask | ModesTask, valve: SpinValve, bias: Bias) -> 
     return found, good
 
 
-def _is_steady(valve: SpinValve, bias: Bias | None, state: State, allow_unstable: bool) -> tuple[Array, Array]:
+def is_steady(valve: SpinValve, bias: Bias | None, state: State, allow_unstable: bool) -> tuple[Array, Array]:
     """max |S x B| of a state, and whether it is clearly steady and isolated, in a sound eigenbasis, and none of its
     modes grows.
 
