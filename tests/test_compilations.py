@@ -16,13 +16,13 @@ SPINS = np.array([[[0.6, 0.0, 0.8], [0.0, 0.6, 0.8]], [[0.8, 0.0, 0.6], [0.6, 0.
 TIMES = np.linspace(0.5, 20.0, 40)
 NOT_COUNTED = {
     "files and processes": "discard_checkpoint join_processes keep_compiled open load_bias load_convergence "
-    "load_equilibrium load_lattice load_spins load_state load_valve open_run open_sweep resume save_run store_convergence "
-    "to_netcdf report ensemble",
+    "load_equilibrium load_lattice load_spins load_state load_valve open_run open_sweep resume save_run "
+    "store_convergence to_netcdf report ensemble",
     "sliders, of which test_explore counts": "explore",
     "plain numbers, which compile nothing": "asymmetric fit_relaxation from_hamiltonian from_kwant "
     "matsubara_poles micromagnetic_parameters optimized_poles pade_poles poles_for suggest_poles symmetric",
-    "loops over a program that is compiled for each call": "convergence_report fit fit_torques follow hysteresis minimise "
-    "prepare_equilibrium steady_curve sweep three_stage",
+    "loops over a program that is compiled for each call": "convergence_report fit fit_torques follow hysteresis "
+    "minimise prepare_equilibrium steady_curve sweep three_stage",
 }
 
 
