@@ -86,15 +86,14 @@ def evolve(
     - `freeze_spins`: keep the spins where they are.
     - `drive`: function (valve, t) -> valve that lets any parameter but Gamma, T and the poles depend on time
       (`FieldPulse`, `PeierlsPulse`, `Ramp`, or your own).
-    - `key`: of ``jax.random``, for the thermal noise of a valve with ``damping`` and ``spin_temperature``; the noise of
-      a step depends on the key and the number of the step alone. None: no noise.
-    - `spins`: function of the time that says where the spins are, (N_S, 3) unit vectors, in place of their equation of
-      motion and of those in ``state``: the electrons follow. ``dt`` has to resolve it.
+    - `key`: of ``jax.random``, for the thermal noise of a valve with ``damping`` and ``spin_temperature``; a step's
+      depends on it and the step's number alone. None: no noise.
+    - `spins`: where the spins are as a function of the time, (N_S, 3) unit vectors that ``dt`` resolves, in place of
+      their equation of motion and of those in ``state``.
 
-    **Returns:** a `Trajectory`. Differentiable in valve, state, bias, drive and spins, forward and reverse (reverse
-    mode keeps about the square root of the number of steps in memory), and it can be batched by ``jax.vmap``. Raises
-    `DivergedError`, outside of ``jit``, when the state becomes non-finite, and ValueError for a step beyond the
-    stability limit.
+    **Returns:** a `Trajectory`. Differentiable in valve, state, bias, drive and spins, forward and reverse (which keeps
+    about the square root of the number of steps in memory), batched by ``jax.vmap``. Raises `DivergedError`, outside of
+    ``jit``, when the state becomes non-finite, and ValueError for a step beyond the stability limit.
     """
     valve = prepare(valve)
     check_state(valve, state)
@@ -103,25 +102,39 @@ def evolve(
     rule = as_method(method)
     dt = default_dt(valve, bias, method, duration) if dt is None else dt
     steps = whole_steps(duration, dt)
-    save_every = max(1, min(round(0.5 / dt), steps)) if save_every is None else save_every
-    save_every = whole_number(save_every, "save_every", 1)
-    if save_every > steps > 0:
-        raise ValueError(f"Argument `save_every` must be at most the {steps} steps of the run, but is {save_every}.")
+    save_every = _saving(save_every, float(dt), steps)
     start = whole_number(start_step, "start_step", None) if known(start_step) else start_step
     check_step(valve, bias, dt, rule)
     if spins is not None:
-        for name, value, wanted in (("freeze_spins", freeze_spins, False), ("key", key, None)):
-            if value is not wanted:
-                raise ValueError(f"Argument `{name}` must be {wanted} where `spins` moves the spins, but is {value!r}.")
-        check_spin_path(valve, spins, start * dt, float(duration))
-        state = eqx.tree_at(lambda s: s.spins, state, jnp.asarray(spins(jnp.asarray(start * dt)), valve.dtype))
+        state = _led(valve, state, spins, start * dt, float(duration), {"freeze_spins": freeze_spins, "key": key})
     if known(start) and start == 0:
         check_poles(valve, state.spins, described(bias).extremes())
     if drive is not None:
         check_drive(valve, drive)
-    given = valve, described(bias), jnp.asarray(dt, valve.dtype), rule, freeze_spins, drive, as_key(key)
-    step = Step(*given, spins=spins)
+    length, key = jnp.asarray(dt, valve.dtype), as_key(key)
+    step = Step(valve, described(bias), length, rule, freeze_spins, drive, key, spins=spins)
     return march(step, state, start, steps, save_every, as_observe(observe))
+
+
+def _saving(save_every: int | None, dt: float, steps: int) -> int:
+    """Steps between saves, as they are given or about half a time unit."""
+    save_every = max(1, min(round(0.5 / dt), steps)) if save_every is None else save_every
+    save_every = whole_number(save_every, "save_every", 1)
+    if save_every > steps > 0:
+        raise ValueError(f"Argument `save_every` must be at most the {steps} steps of the run, but is {save_every}.")
+    return save_every
+
+
+def _led(
+    valve: SpinValve, state: State, spins: SpinPath, t: float | Array, duration: float, others: dict[str, Any]
+) -> State:
+    """The state with the spins where their path starts, if nothing else is to move or hold them."""
+    for name, value in others.items():
+        if value is not None and value is not False:
+            wanted = "False" if name == "freeze_spins" else "None"
+            raise ValueError(f"Argument `{name}` must be {wanted} where `spins` moves the spins, but is {value!r}.")
+    check_spin_path(valve, spins, t, duration)
+    return eqx.tree_at(lambda s: s.spins, state, jnp.asarray(spins(jnp.asarray(t)), valve.dtype))
 
 
 def march(step: Step, state: State, start: int | Array, steps: int, save_every: int, observe: Observe) -> Trajectory:
