@@ -5,6 +5,8 @@
 
 import ast
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,17 @@ def test_help_shows_short_types():
         if inspect.isfunction(item := getattr(svjax, name)):
             shown = str(inspect.signature(item))
             assert "jaxlib" not in shown and "Union" not in shown and len(shown) < 600, (name, shown)
+
+
+def test_svjax_is_imported_without_what_nobody_uses_yet():
+    """Its names come when they are first used; poles "auto" are known by then."""
+    words = (
+        "import sys, svjax; assert not {'jax', 'xarray', 'scipy'} & set(sys.modules); import jax; "
+        "jax.config.update('jax_enable_x64', True); valve = svjax.SpinValve.square(2, 1, 1, 1, poles='auto'); "
+        "print(len(valve.poles.xi) > 2)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_every_public_name_has_its_page():

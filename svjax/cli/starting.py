@@ -15,7 +15,7 @@ def random_key(seed: int | None, start: str, warm: bool) -> "Array | None":
     import jax
 
     from svjax.engine.arrays import whole_number
-    from svjax.simulations.starts import DRAWN
+    from svjax.model.noise import DRAWN
 
     if seed is None and start in DRAWN:
         raise ValueError(f"Argument `start` needs a seed where it is {start}, such as `--seed 1`, but has none.")
@@ -28,14 +28,15 @@ def random_key(seed: int | None, start: str, warm: bool) -> "Array | None":
 
 def initial(start: str, equilibrium: Path | None, valve: "SpinValve", key: "Array | None") -> dict[str, Any]:
     """Arguments ``spins`` or ``equilibrium`` of `three_stage` for the options --start and --equilibrium."""
+    from svjax.model import noise
     from svjax.simulations import runs, starts
 
     if equilibrium is not None:
         if start != "aligned":
             raise ValueError("Options --start and --equilibrium exclude each other.")
         return {"equilibrium": runs.load_equilibrium(runs.open_run(equilibrium))}
-    if start in starts.STARTS:
-        return {"spins": starts.drawn_spins(valve, start, key)}
+    if start in noise.STARTS:
+        return {"spins": noise.drawn_spins(valve, start, key)}
     if not Path(start).expanduser().is_dir():
         return {"spins": starts.load_spins(start)}
     earlier = runs.open_run(start)
@@ -78,8 +79,9 @@ def with_poles_of(start: str, valve: "SpinValve") -> "SpinValve":
     """The valve with the poles of the run that it starts from, if it does: they are what the run's Pi belongs to."""
     import equinox as eqx
 
-    from svjax.simulations import runs, starts
+    from svjax.model import noise
+    from svjax.simulations import runs
 
-    if start in starts.STARTS or not Path(start).expanduser().is_dir():
+    if start in noise.STARTS or not Path(start).expanduser().is_dir():
         return valve
     return eqx.tree_at(lambda v: v.poles, valve, runs.load_valve(runs.open_run(start)).poles)

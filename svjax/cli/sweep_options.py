@@ -130,6 +130,7 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
     def what(self) -> "Task":
         """The task of these options."""
         from svjax.engine.arrays import whole_number
+        from svjax.model.noise import STARTS
         from svjax.simulations import starts
         from svjax.sweeps import tasks
 
@@ -150,7 +151,7 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
             self.method,
             self.save_every,
             self.observe or None,
-            self.start if self.start in ("equilibrium", *starts.STARTS) else starts.load_spins(self.start),
+            self.start if self.start in ("equilibrium", *STARTS) else starts.load_spins(self.start),
             self.relax,
             self.last_state,
             key=None if len(seeds) > 1 else key,

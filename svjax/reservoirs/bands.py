@@ -14,7 +14,6 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, DTypeLike
-from scipy.optimize import least_squares
 
 from svjax.engine.arrays import Numbers, Scalar, real_array, whole_number
 from svjax.engine.quantities import quantities, quantity
@@ -118,6 +117,8 @@ def strip_hoppings(columns: int) -> tuple[float, ...]:
         return np.concatenate([difference.real, difference.imag])
 
     start = [1.0, *strip_hoppings(columns - 1)] if columns > 2 else [1.0, 1.3, 4.0]
+    from scipy.optimize import least_squares  # takes as long to import as half of JAX
+
     found = least_squares(error, start, xtol=1e-12, ftol=1e-12, gtol=1e-12, bounds=(0.1, np.inf)).x
     return tuple(found.tolist())
 

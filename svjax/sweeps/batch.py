@@ -23,11 +23,11 @@ from svjax.engine.arrays import Numbers, Spins
 from svjax.engine.methods import AbstractMethod
 from svjax.model.equations import State, spins_derivative
 from svjax.model.levels import constant_levels
+from svjax.model.noise import drawn_spins
 from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables
 from svjax.reservoirs.bias import Bias, described
 from svjax.simulations.plan import Quench
-from svjax.simulations.starts import drawn_spins
 from svjax.sweeps.parameter_grid import SEED, with_values
 from svjax.sweeps.tasks import ModesTask, RunTask, SteadyTask
 

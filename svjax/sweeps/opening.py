@@ -28,3 +28,7 @@ def open_store(path: str | os.PathLike) -> xr.Dataset:
         what = "is none" if path.exists() else "does not exist"
         raise FileNotFoundError(f"Argument `path` must be a store that svjax wrote, but {path} {what}.")
     return OPENERS[kind](path)
+
+
+open = open_store
+"""Its name in svjax; inside of the package `open` is the built-in one."""

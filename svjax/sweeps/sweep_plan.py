@@ -16,10 +16,10 @@ from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import Numbers
 from svjax.model.drives import check_drive
 from svjax.model.levels import constant_levels
+from svjax.model.noise import drawn_spins
 from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
 from svjax.reservoirs.bias import Bias, as_bias, described, symmetric
 from svjax.simulations.loop import STEPS_PER_SEGMENT
-from svjax.simulations.starts import drawn_spins
 from svjax.sweeps.parameter_grid import SEED, Grid, choose_block, make_grid, one_point
 from svjax.sweeps.points import refusal
 from svjax.sweeps.sweep_dataset import SweepPlan, variables

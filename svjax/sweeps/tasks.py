@@ -13,10 +13,9 @@ from svjax.dynamics.step_size import whole_steps
 from svjax.engine.arrays import Numbers, real_array, real_number, whole_number
 from svjax.engine.methods import as_method
 from svjax.model.drives import Drive
-from svjax.model.noise import as_key
+from svjax.model.noise import DRAWN, STARTS, as_key
 from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables, as_names, default_names
-from svjax.simulations.starts import DRAWN, STARTS
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record, key_to_record
 
 
