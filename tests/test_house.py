@@ -85,8 +85,8 @@ def test_svjax_is_imported_without_what_nobody_uses_yet():
     """Its names come when they are first used; poles "auto" are known by then."""
     words = (
         "import sys, svjax; assert not {'jax', 'xarray', 'scipy'} & set(sys.modules); import jax; "
-        "jax.config.update('jax_enable_x64', True); valve = svjax.SpinValve.square(2, 1, 1, 1, j_sd=1.0, poles='auto'); "
-        "print(len(valve.poles.xi) > 2)"
+        "jax.config.update('jax_enable_x64', True); v = svjax.SpinValve.square(2, 1, 1, 1, j_sd=1.0, poles='auto'); "
+        "print(len(v.poles.xi) > 2)"
     )
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=100)
     assert done.stdout == "True\n", done.stderr
