@@ -48,6 +48,7 @@ def initial(start: str, equilibrium: Path | None, valve: "SpinValve", key: "Arra
 
 def _differing(valve: "SpinValve", earlier: "SpinValve", start: str) -> list[str]:
     """Parameters in which two valves differ; raises ValueError where one cannot go on from the other's state."""
+    import equinox as eqx
     import numpy as np
 
     from svjax.model.valve import QUANTITIES, prepare
@@ -55,7 +56,7 @@ def _differing(valve: "SpinValve", earlier: "SpinValve", start: str) -> list[str
     valve, earlier = prepare(valve), prepare(earlier)
     if valve.lattice != earlier.lattice:
         raise ValueError(f"Argument `start` must be a run on the same lattice, but that of {start} is another.")
-    if not _equal_poles(valve, earlier):
+    if not eqx.tree_equal(valve.poles, earlier.poles):
         raise ValueError(f"Argument `poles` must be those of {start}, or not given.")
     pairs = {name: (getattr(valve, name), getattr(earlier, name)) for name in QUANTITIES}
     return [name for name, (one, other) in pairs.items() if not np.array_equal(*_broadcast(one, other))]
@@ -67,12 +68,6 @@ def _broadcast(one: Any, other: Any) -> Any:
     if one is None or other is None:
         return np.asarray(one is None), np.asarray(other is None)
     return np.broadcast_arrays(one, other)
-
-
-def _equal_poles(valve: "SpinValve", earlier: "SpinValve") -> bool:
-    import equinox as eqx
-
-    return bool(eqx.tree_equal(valve.poles, earlier.poles))
 
 
 def with_poles_of(start: str, valve: "SpinValve") -> "SpinValve":

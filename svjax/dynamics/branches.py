@@ -70,7 +70,7 @@ def _follow(solve: Callable[[Array, Spins | None], State], values: list[Array], 
     for k, value in enumerate(values):
         start = spins if not states else states[-1].spins
         states.append(solve(value, start))
-        if k and _largest_turn(states[-1], states[-2]) > LARGEST_TURN:
+        if k and largest_turn(states[-1].spins, states[-2].spins) > LARGEST_TURN:
             states[-1] = _bridge(solve, values[k - 1], value, states[-2])
     return states
 
@@ -80,7 +80,7 @@ def _bridge(solve, first: Array, last: Array, state: State, steps: int = 2) -> S
     start = state
     for value in first + (last - first) * np.linspace(0, 1, steps + 1)[1:].reshape(-1, *np.ones(np.ndim(first), int)):
         new = solve(value, state.spins)
-        if _largest_turn(new, state) > LARGEST_TURN:
+        if largest_turn(new.spins, state.spins) > LARGEST_TURN:
             if steps >= 64:
                 raise ConvergenceError(f"The branch ends near {np.asarray(value)}: spins jump there.", np.nan, new)
             return _bridge(solve, first, last, start, 2 * steps)
@@ -88,6 +88,7 @@ def _bridge(solve, first: Array, last: Array, state: State, steps: int = 2) -> S
     return state
 
 
-def _largest_turn(one: State, other: State) -> float:
-    cosine = np.clip(np.sum(np.asarray(one.spins) * np.asarray(other.spins), -1), -1, 1)
+def largest_turn(one: Spins, other: Spins) -> float:
+    """The largest angle between a spin and its other self, in radians."""
+    cosine = np.clip(np.sum(np.asarray(one) * np.asarray(other), -1), -1, 1)
     return float(np.max(np.arccos(cosine), initial=0.0))

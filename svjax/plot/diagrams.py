@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 from matplotlib.axes import Axes
 
-from svjax.plot.style import VOLTAGE, axes, blank, save
+from svjax.plot.style import VOLTAGE, axes, blank, save_picture
 
 
 def phase_diagram(diagram: xr.Dataset, layer: int = 1, *, ax: Axes | None = None) -> Axes:
@@ -27,6 +27,4 @@ def phase_diagram(diagram: xr.Dataset, layer: int = 1, *, ax: Axes | None = None
 
 def diagram_pictures(folder: Path, diagram: xr.Dataset) -> None:
     """Save the picture of a diagram to ``folder``, as diagram.png and diagram.pdf."""
-    ax = phase_diagram(diagram, ax=blank())
-    for kind in ("png", "pdf"):
-        save(ax, folder / f"diagram.{kind}")
+    save_picture(phase_diagram(diagram, ax=blank()), folder, "diagram")

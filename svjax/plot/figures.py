@@ -28,6 +28,7 @@ from svjax.plot.style import (
     blank,
     own_figure,
     save,
+    save_picture,
 )
 
 
@@ -139,8 +140,7 @@ def run_axes(dataset: xr.Dataset) -> dict[str, Axes]:
 def curve_pictures(folder: Path, curve: xr.Dataset) -> None:
     """Save the picture of steady states along the voltage to ``folder``, as steady.png and steady.pdf."""
     first, *_ = steady_curve(curve, figure=Figure((7.2, 5.0), layout="constrained"))
-    for kind in ("png", "pdf"):
-        save(first, folder / f"steady.{kind}")
+    save_picture(first, folder, "steady")
 
 
 def hysteresis(loop: xr.Dataset, layer: int = -1, *, ax: Axes | None = None) -> Axes:
@@ -166,9 +166,7 @@ def hysteresis(loop: xr.Dataset, layer: int = -1, *, ax: Axes | None = None) -> 
 
 def loop_pictures(folder: Path, loop: xr.Dataset) -> None:
     """Save the picture of a loop to ``folder``, as hysteresis.png and hysteresis.pdf."""
-    ax = hysteresis(loop, ax=blank())
-    for kind in ("png", "pdf"):
-        save(ax, folder / f"hysteresis.{kind}")
+    save_picture(hysteresis(loop, ax=blank()), folder, "hysteresis")
 
 
 def switching(valve: SpinValve, run: Trajectory, before: State, *, figure: Figure | None = None) -> tuple[Axes, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 from cycler import cycler
@@ -53,6 +54,12 @@ def save(ax: Axes, path: str | os.PathLike) -> None:
     figure = ax.figure.figure
     assert isinstance(figure, Figure)
     figure.savefig(path, dpi=200)
+
+
+def save_picture(ax: Axes, folder: Path, name: str) -> None:
+    """Write the figure of ``ax`` to a folder, for the screen and for print."""
+    for kind in ("png", "pdf"):
+        save(ax, folder / f"{name}.{kind}")
 
 
 def axes(ax: Axes | None) -> Axes:

@@ -12,6 +12,7 @@ import xarray as xr
 from jaxtyping import ArrayLike
 
 from svjax.dynamics.arclength import Curve, Place, corrected
+from svjax.dynamics.branches import largest_turn
 from svjax.dynamics.continuation import GROWTH, CriticalPoint, follow
 from svjax.dynamics.steady_state import ConvergenceError, steady_state
 from svjax.dynamics.torques import LARGEST_TURN, linearize
@@ -85,7 +86,7 @@ def _moved(curve: Curve, place: Place, value: float) -> tuple[Place | None, dict
         return place, None
     before = place.point.state.spins
     near = _at(curve, value, before)
-    if near is not None and _largest_turn(near.point.state.spins, before) < LARGEST_TURN:
+    if near is not None and largest_turn(near.point.state.spins, before) < LARGEST_TURN:
         return near, None
     lost, ahead = _lost(curve, place, value)
     if lost is None and ahead is not None and (near := _at(curve, value, ahead)) is not None:
@@ -130,11 +131,6 @@ def _fallen(curve: Curve, value: float, spins: Spins) -> Place | None:
         angles = np.linalg.solve(shift * np.eye(len(force)) - stiff, force)
         spins = turn(spins, jnp.asarray(angles * min(1.0, LARGEST_TURN / np.abs(angles).max())))
     return None
-
-
-def _largest_turn(one: Spins, other: Spins) -> float:
-    cosine = np.clip(np.sum(np.asarray(one) * np.asarray(other), -1), -1, 1)
-    return float(np.max(np.arccos(cosine), initial=0.0))
 
 
 def _observed(curve: Curve, place: Place) -> dict[str, np.ndarray]:
