@@ -216,11 +216,13 @@ def test_two_processes_that_begin_the_same_run_at_once(tmp_path):
 
 
 class FullDisk:
-    """Lets ``room`` more files be written, then the disk is full."""
+    """Lets ``room`` more files be written, then the disk is full; a file takes ``seconds`` to be written."""
 
-    def __init__(self, monkeypatch, room):
+    def __init__(self, monkeypatch, room, seconds=0.0):
         self.room, put = room, zarr.storage._local._put
-        monkeypatch.setattr("zarr.storage._local._put", lambda *a, **k: self.check() or put(*a, **k))
+        monkeypatch.setattr(
+            "zarr.storage._local._put", lambda *a, **k: self.check() or time.sleep(seconds) or put(*a, **k)
+        )
         monkeypatch.setattr("svjax.storage.checkpoint.os.fsync", lambda descriptor: self.check())
 
     def check(self):
@@ -241,6 +243,17 @@ def test_a_full_disk_loses_nothing_of_a_run(tmp_path, monkeypatch, whole_run, ro
         assert not list(tmp_path.iterdir())
     else:
         assert sv.resume(path)["spin_current"].identical(whole_run["spin_current"])
+
+
+@pytest.mark.parametrize("room", [3, 7, 27])
+def test_files_that_are_still_being_written_when_the_disk_is_full_are_not_left(tmp_path, monkeypatch, room):
+    """Several files are written at a time: the others go on when one of them fails."""
+    with monkeypatch.context() as full:
+        FullDisk(full, room, seconds=0.1)
+        with pytest.raises(OSError, match="No space left on device"):
+            sv.three_stage(small_valve(), sv.symmetric(1.0), writer=sv.RunWriter(tmp_path / "run"), **SMALL)
+    time.sleep(0.3)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("room", [10, 75, 90])

@@ -1,5 +1,6 @@
 """Folders that hold datasets: put in place as a whole, written by one process at a time, told apart by their format."""
 
+import asyncio
 import errno
 import os
 import shutil
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import zarr
+from zarr.core.sync import sync
 
 from svjax.storage.lock import Lock
 from svjax.storage.plain import store_format
@@ -61,14 +63,20 @@ def place(path: Path, build: Callable[[Path], object], overwrite: bool) -> Lock:
 
 @contextmanager
 def saving(path: object) -> Iterator[None]:
-    """Say of errors of the disk which store they hit, and that it is not lost."""
+    """Say of errors of the disk which store they hit, and that it is not lost; nothing is written after an error."""
     try:
         yield
-    except (BlockingIOError, FileExistsError):
-        raise
-    except OSError as error:
+    except BaseException as error:
+        sync(_last_writes())
+        if not isinstance(error, OSError) or isinstance(error, (BlockingIOError, FileExistsError)):
+            raise
         why = error.strerror or str(error)
         raise OSError(f"The store {path} cannot be written ({why}); what was saved before is kept.") from error
+
+
+async def _last_writes() -> None:
+    """Wait for the files that zarr still writes: it writes several at a time, and one that fails does not stop them."""
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
 
 
 @contextmanager
