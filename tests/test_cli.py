@@ -407,6 +407,9 @@ def test_a_lattice_of_a_toml_file_keeps_its_levels(folder):
     valve = _parse(["run", *toml_arguments(Path("own.toml"), RunOptions, "svjax run")]).valve()
     assert valve.mu_bar.tolist() == [0.1, 0.2, -0.3] and valve.anisotropy.tolist() == [0.0]
     assert valve.temperature.tolist() == [0.1, 0.2] and float(valve.j_sd) == 1.0
+    for command, level in (("run", "0"), ("steady", "0.5"), ("sweep", "0")):
+        given = _parse([command, "--lattice", "graph.toml", "--poles", "8", "--mu-bar", level]).valve()
+        assert given.mu_bar.tolist() == float(level)
 
 
 def test_a_seed_belongs_to_spins_with_a_temperature(folder, capsys):

@@ -77,8 +77,6 @@ class ValveOptions(with_parameters("Parameters", ShapeOptions, words=False)):
                     raise ValueError(f"Option --{name} has no effect with --lattice.")
             bare = lattice_file.load_lattice(self.lattice)
             physics = self._physics(bare.lattice.sizes)
-            if not self.mu_bar:
-                del physics["mu_bar"]
             built = lattice_file.load_lattice(self.lattice, **physics, poles=self._expansion())
         if self.poles == "auto" and len(built.lattice.contacts) == 2:
             levels = [drop(jnp.zeros(())) for drop in self.drops()]

@@ -10,8 +10,8 @@ from svjax.model.valve import QUANTITIES
 
 Vector = tuple[float, float, float]
 Words = tuple[str, str, str]
-DEFAULTS: dict[str, Any] = {"j_sd": 2.0, "anisotropy": (0.4, 0.02)}
-"""Where the valve of the command line, that of the paper, differs from the table."""
+DEFAULTS: dict[str, Any] = {"j_sd": 2.0, "anisotropy": (0.4, 0.02), "mu_bar": None}
+"""Where the valve of the command line, that of the paper, differs from the table; None: as the lattice has it."""
 OPTIONS = {
     name: kind
     for name, kind in QUANTITIES.items()
