@@ -147,6 +147,8 @@ def test_every_option_reaches_the_valve():
         ("--hopping 0", "`valve` must let every state reach a lead"),
         ("--lead-coupling 0", "`valve` must let every state reach a lead"),
         ("--equilibrium nowhere", "must be a svjax run, but nowhere does not exist"),
+        ("--start nowhere", "`start` must be a file of spins or a run, but nowhere does not exist"),
+        ("--start valve.toml", "`start` must hold x, y, z of each spin, but valve.toml does not"),
     ],
 )
 def test_bad_input_gives_a_short_message_and_leaves_nothing_behind(folder, capsys, words, message):

@@ -40,8 +40,8 @@ def test_the_command_writes_a_diagram_that_every_door_opens(tmp_path, capsys):
     assert "svjax phase diagram, complete." in page and page.count("<img ") == 1
     with pytest.raises(FileNotFoundError, match=r"is a diagram: `sv\.open`"):
         sv.open_run(out)
-    sv.to_netcdf(diagram, tmp_path / "diagram.nc")
-    with xr.open_dataset(tmp_path / "diagram.nc", engine="h5netcdf") as plain:
+    sv.to_netcdf(diagram, tmp_path / "deep" / "diagram.nc")
+    with xr.open_dataset(tmp_path / "deep" / "diagram.nc", engine="h5netcdf") as plain:
         assert np.array_equal(plain["final"], diagram["final"])
     assert main(["diagram", *VALVE.split(), *GRID.split(), "--out", str(out)]) == 2
     assert "`overwrite` replaces a diagram" in capsys.readouterr().err

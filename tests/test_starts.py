@@ -110,7 +110,7 @@ def test_files_without_spins_are_refused(tmp_path, text, why):
     np.save(tmp_path / "spins.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="must hold x, y, z"):
         sv.load_spins(tmp_path / "spins.npy")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"`path` must be a file of spins or a run, but .* does not exist"):
         sv.load_spins(tmp_path / "nothing.txt")
 
 

@@ -38,7 +38,10 @@ def initial(start: str, equilibrium: Path | None, valve: "SpinValve", key: "Arra
     if start in noise.STARTS:
         return {"spins": noise.drawn_spins(valve, start, key)}
     if not Path(start).expanduser().is_dir():
-        return {"spins": starts.load_spins(start)}
+        try:
+            return {"spins": starts.load_spins(start)}
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(str(error).replace("`path`", "`start`")) from None
     earlier = runs.open_run(start)
     differing = _differing(valve, runs.load_valve(earlier), start)
     if differing:

@@ -24,6 +24,8 @@ def load_spins(path: str | os.PathLike) -> np.ndarray:
     path = tidy_path(path)
     if path.is_dir():
         return np.asarray(load_state(open_run(path)).spins)
+    if not path.exists():
+        raise FileNotFoundError(f"Argument `path` must be a file of spins or a run, but {path} does not exist.")
     try:
         found = np.asarray(_numbers(path))
         if found.ndim != 2 or found.shape[1] != 3 or found.dtype.kind not in "if":

@@ -25,6 +25,7 @@ def to_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
     path = tidy_path(path)
     if path.exists():
         raise FileExistsError(f"Argument `path` must be a new file, but {path} exists.")
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with h5netcdf.File(partial, "w") as file:
