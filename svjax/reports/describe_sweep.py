@@ -11,9 +11,9 @@ import xarray as xr
 from svjax.model.units import Units
 from svjax.reports.describe import Lines, Show, aligned, made_with, numbers, valve_lines
 from svjax.storage.lock import is_locked
+from svjax.storage.status import Status
 from svjax.sweeps.ensemble import ensemble
 from svjax.sweeps.parameter_grid import SEED
-from svjax.sweeps.sweep_dataset import COMPLETE, PENDING
 from svjax.sweeps.sweep_store import counts, open_sweep
 
 MOST_FAILURES = 10
@@ -61,7 +61,11 @@ def task_lines(sweep: xr.Dataset, show: Show) -> Lines:
 
 def ensemble_lines(sweep: xr.Dataset) -> Lines:
     """Magnetisations over the number of spins at the end, where seeds are all that differs."""
-    if sweep["status"].dims != (SEED,) or "magnetization" not in sweep or not (sweep["status"] == COMPLETE).any():
+    if (
+        sweep["status"].dims != (SEED,)
+        or "magnetization" not in sweep
+        or not (sweep["status"] == Status.COMPLETE).any()
+    ):
         return []
     last = ensemble(sweep).isel(time=-1)
     lines = [("  over seeds", f"mean of {last['runs'].item()} at the end and its standard error")]
@@ -82,7 +86,7 @@ def bias_line(sweep: xr.Dataset) -> tuple[str, str]:
 
 def sweep_status(sweep: xr.Dataset, path: Path | None) -> str:
     """Of a sweep at ``path``; None for one in memory."""
-    if not (sweep["status"].values == PENDING).any():
+    if not (sweep["status"].values == Status.PENDING).any():
         return "complete"
     if path is None:
         return "stopped"
@@ -98,7 +102,7 @@ def axis(values: list[float]) -> str:
 
 def _reached(sweep: xr.Dataset, show: Show) -> str:
     """How far the runs are that have begun and are not finished."""
-    under_way = (sweep["status"].values == PENDING) & np.isfinite(sweep["end"].values)
+    under_way = (sweep["status"].values == Status.PENDING) & np.isfinite(sweep["end"].values)
     last = show.time(sweep["time"].values[-1])
     return f"t = {show.time(sweep['end'].values[under_way].min())} of {last}" if under_way.any() else f"t = {last}"
 
@@ -106,7 +110,7 @@ def _reached(sweep: xr.Dataset, show: Show) -> str:
 def failures(sweep: xr.Dataset) -> Lines:
     """The first points that failed, and why."""
     status, names = sweep["status"].values, json.loads(sweep.attrs["grid"])["values"]
-    failed = np.argwhere((status != PENDING) & (status != COMPLETE))
+    failed = np.argwhere((status != Status.PENDING) & (status != Status.COMPLETE))
     lines = []
     for index in failed[:MOST_FAILURES]:
         point = sweep[["reason"]].isel(dict(zip(sweep["status"].dims, index.tolist(), strict=True)))

@@ -12,10 +12,9 @@ from svjax.observables.by_name import Observables, Observe, default_observables
 from svjax.simulations.plan import Plan
 from svjax.storage.driving import drive_to_record, key_to_record
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
+from svjax.storage.status import OF_RUNS, Status, flags
 
 FORMAT, FORMAT_VERSION = "svjax-run", 1
-STATUS = ("running", "complete", "interrupted", "diverged", "inaccurate")
-FINISHED = ("complete", "inaccurate")
 UNITS = {
     "magnetization": (("layer", "component"), "1", "sum of the layer's spins over their number"),
     "charge_current": (("lead",), "hopping/hbar", "half of dN/dt, Eq. (11)"),
@@ -60,10 +59,9 @@ def layout(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
         for name, dims in STATES.items():
             part = getattr(plan.initial, name)
             variables[f"{which}_{name}"] = (dims, empty(part.shape, part.dtype), {"units": "1"})
-    flags = {"flag_values": list(range(len(STATUS))), "flag_meanings": " ".join(STATUS)}
     variables["final_time"] = ((), np.nan, {"units": "hbar/hopping"})
     variables["saved"] = ((), np.int64(0), {"long_name": "rows that are saved"})
-    variables["status"] = ((), np.int8(0), flags)
+    variables["status"] = ((), np.int8(Status.RUNNING), flags(OF_RUNS))
     coordinates = {
         "time": ("time", plan.t, {"units": "hbar/hopping", "long_name": "time since the quench"}),
         "stage": ("time", plan.stage, {"long_name": "0: aligned spins, 1: zero bias, 2: bias on"}),
@@ -74,7 +72,7 @@ def layout(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
     attributes = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "status": "running",
+        "status": Status.RUNNING.word,
         "reason": "",
         "valve": json.dumps(valve_to_record(valve)),
         "bias": json.dumps(bias_to_record(plan.bias)),

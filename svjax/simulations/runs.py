@@ -22,7 +22,7 @@ from svjax.model.equations import State
 from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.convergence import Convergence
-from svjax.simulations.dataset import FINISHED, FORMAT, FORMAT_VERSION, STATES, STATUS, layout
+from svjax.simulations.dataset import FORMAT, FORMAT_VERSION, STATES, layout
 from svjax.simulations.loop import Halfway, Run, Segment, last_full
 from svjax.simulations.plan import Equilibrium, Plan
 from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
@@ -31,6 +31,7 @@ from svjax.storage.folders import array_of, check_target, place, saving
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
+from svjax.storage.status import FINISHED, Status, number_of, word_of
 
 ROWS_PER_CHUNK = 1024
 SECONDS_PER_FLUSH = 2.0
@@ -65,6 +66,8 @@ class RunWriter:
         writer.waiting, writer.last = [], half.last
         writer.flushed, writer.cost = time.monotonic(), 0.0
         writer._open(path)
+        assert writer.group is not None
+        write_status(writer.group, Status.RUNNING.word)
         return writer
 
     def append(self, plan: Plan, segment: Segment) -> None:
@@ -87,8 +90,7 @@ class RunWriter:
             self._flush(run.plan, round(run.end / run.plan.dt), run.state)
             _write_state(self.group, "final", run.state)
             array_of(self.group, "final_time")[...] = run.end
-            self.group.attrs.update({"status": run.status, "reason": run.reason})
-            array_of(self.group, "status")[...] = STATUS.index(run.status)
+            write_status(self.group, run.status, run.reason)
 
     def close(self) -> None:
         """Let other processes write to the folder."""
@@ -159,7 +161,7 @@ def open_run(path: str | os.PathLike) -> xr.Dataset:
     check_plain(path, FORMAT, FORMAT_VERSION)
     dataset = xr.open_zarr(path, consolidated=True)
     try:
-        saved, status = int(dataset["saved"]), STATUS[int(dataset["status"])]
+        saved, status = int(dataset["saved"]), word_of(int(dataset["status"]), dataset["status"].attrs)
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"Argument `path` must be an intact svjax run, but {path} is not ({error}).") from None
     return dataset.isel(time=slice(0, saved)).assign_attrs(status=status)
@@ -204,6 +206,13 @@ def _attribute(dataset: xr.Dataset, name: str) -> Any:
         raise ValueError(
             f"Argument `dataset` must be a svjax run, but its attribute {name!r} cannot be read."
         ) from None
+
+
+def write_status(group: zarr.Group, status: str, reason: str = "") -> None:
+    """Write what has become of a run, and last of all its number."""
+    group.attrs.update({"status": status, "reason": reason})
+    number = array_of(group, "status")
+    number[...] = number_of(status, number.attrs.asdict())
 
 
 def _write_state(group: zarr.Group, which: str, state: State) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import xarray as xr
-import zarr
 
 from svjax.dynamics.step_size import whole_steps
 from svjax.electrons.stationary import stationary
@@ -21,7 +20,7 @@ from svjax.model.drives import Drive
 from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables, Observe, as_observe, default_observables
 from svjax.reservoirs.bias import Bias
-from svjax.simulations.dataset import FINISHED, FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
+from svjax.simulations.dataset import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION
 from svjax.simulations.diagram import FORMAT as DIAGRAM, FORMAT_VERSION as DIAGRAM_VERSION
 from svjax.simulations.loop import Halfway, Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
@@ -30,10 +29,10 @@ from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_chec
 from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run
 from svjax.simulations.tables import finish_diagram
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record
-from svjax.storage.folders import array_of
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, store_format, tidy_path
 from svjax.storage.records import bias_to_record, provenance
+from svjax.storage.status import FINISHED, Status
 from svjax.sweeps.sweep import Watch, carry_out_sweep
 from svjax.sweeps.sweep_dataset import FORMAT as SWEEP, FORMAT_VERSION as SWEEP_VERSION
 from svjax.sweeps.sweep_store import load_plan, open_sweep
@@ -112,7 +111,7 @@ def resume_run(
     dataset = open_run(path)
     found = run_checkpoint(path).load()
     finished = dataset.attrs["status"] in FINISHED
-    if dataset.attrs["status"] == "diverged":
+    if dataset.attrs["status"] == Status.DIVERGED.word:
         raise ValueError(f"The run at {path} cannot be continued: {dataset.attrs['reason']}")
     if found is None and not finished:
         raise ValueError(f"The run at {path} cannot be continued: it has no intact checkpoint.")
@@ -131,9 +130,6 @@ def resume_run(
     plan, half = _plan(dataset, found, bias, observe, drive)
     writer = RunWriter.reopen(path, half)
     try:
-        group = zarr.open_group(path, mode="r+")
-        group.attrs.update({"status": "running", "reason": ""})
-        array_of(group, "status")[...] = STATUS.index("running")
         return carry_out(plan, progress, writer, half)
     finally:
         writer.close()

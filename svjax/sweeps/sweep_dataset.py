@@ -18,13 +18,12 @@ from svjax.reservoirs.bias import Bias
 from svjax.simulations.dataset import STATES, UNITS
 from svjax.storage.records import bias_to_record, provenance, valve_to_record
 from svjax.storage.size import COPIES, Size, bytes_of
+from svjax.storage.status import OF_POINTS, flags
 from svjax.sweeps.batch import steady_point
 from svjax.sweeps.parameter_grid import Grid, Tile, tiles
 from svjax.sweeps.tasks import RunTask, Task, task_to_record
 
 FORMAT, FORMAT_VERSION = "svjax-sweep", 1
-PENDING, COMPLETE, DIVERGED, NOT_CONVERGED, REFUSED, INACCURATE = range(6)
-STATUS = ("pending", "complete", "diverged", "not_converged", "refused", "inaccurate")
 OTHER_UNITS = {
     "residual": ((), "hopping", "max |S x B|"),
     "rates": (("mode",), "hopping/hbar", "complex rates lambda of small turns of the spins, 1/t_R = -Re lambda"),
@@ -131,8 +130,7 @@ def variables(plan: SweepPlan) -> dict[str, Variable]:
                 found[f"final_{name}"] = ((*grid.dims, *dims), shape, chunks, part.dtype, {"units": "1"})
     found["reason"] = _per_point(plan, str, long_name="why a point is not complete")
     found["begun"] = _per_point(plan, np.int32, long_name="how often a process began or continued this point")
-    flags = {"flag_values": list(range(len(STATUS))), "flag_meanings": " ".join(STATUS)}
-    found["status"] = _per_point(plan, np.int8, **flags)
+    found["status"] = _per_point(plan, np.int8, **flags(OF_POINTS))
     return found
 
 

@@ -25,12 +25,11 @@ from svjax.storage.checkpoint import FOLDER, Checkpoint
 from svjax.storage.folders import array_of, reading, saving
 from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
+from svjax.storage.status import OF_POINTS, Status
 from svjax.sweeps.parameter_grid import Tile, make_grid
 from svjax.sweeps.sweep_dataset import (
     FORMAT,
     FORMAT_VERSION,
-    PENDING,
-    STATUS,
     SweepPlan,
     attributes,
     coordinates,
@@ -109,7 +108,7 @@ class SweepStore:
 
     def close(self) -> None:
         """Remove what only an unfinished sweep needs."""
-        if isinstance(self.path, Path) and not (self.status() == PENDING).any():
+        if isinstance(self.path, Path) and not (self.status() == Status.PENDING).any():
             shutil.rmtree(self.path / FOLDER, ignore_errors=True)
 
 
@@ -164,5 +163,5 @@ def _attribute(facts: Mapping[str, Any], path: Path, name: str) -> Any:
 
 def counts(dataset: xr.Dataset) -> dict[str, int]:
     """How many points have each status."""
-    found = np.bincount(dataset["status"].values.ravel(), minlength=len(STATUS))
-    return dict(zip(STATUS, found.tolist(), strict=True))
+    found = dataset["status"].values
+    return {status.word: int(np.sum(found == status)) for status in OF_POINTS}
