@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from svjax.observables.by_name import default_observables
 from svjax.observables.electronic import current_driven_torque
 from svjax.reservoirs.bias import VoltageDrop, asymmetric, symmetric
 from svjax.simulations.dataset import UNITS
-from svjax.storage.records import provenance, valve_to_record
+from svjax.storage.records import made_of
 
 FORMAT, FORMAT_VERSION = "svjax-steady", 1
 DROPS: dict[str, Callable[[float], VoltageDrop]] = {"symmetric": symmetric, "asymmetric": asymmetric}
@@ -115,12 +114,5 @@ def _dataset(valve: SpinValve, voltages: list[float], drop: str, rows: list[dict
         "lead": [0, 1],
         "component": np.array(list("xyz"), dtype=object),
     }
-    attributes = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "drop": drop,
-        "valve": json.dumps(valve_to_record(valve)),
-        "reasons": json.dumps(reasons),
-        **provenance(),
-    }
-    return xr.Dataset(variables, coordinates, attributes)
+    made = made_of(FORMAT, FORMAT_VERSION, valve, reasons=reasons) | {"drop": drop}
+    return xr.Dataset(variables, coordinates, made)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +21,24 @@ from svjax.model.equations import State
 from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.convergence import Convergence
-from svjax.simulations.dataset import FORMAT, FORMAT_VERSION, STATES, layout
+from svjax.simulations.dataset import (
+    FORMAT,
+    FORMAT_VERSION,
+    known,
+    state_from_arrays,
+    state_to_arrays,
+    variables,
+)
 from svjax.simulations.loop import Halfway, Run, Segment, last_full
 from svjax.simulations.plan import Equilibrium, Plan
 from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
-from svjax.simulations.tables import write_dataset
 from svjax.storage.folders import array_of, check_target, place, saving
+from svjax.storage.layout import lay_out
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
+from svjax.storage.row_buffer import RowBuffer
 from svjax.storage.status import FINISHED, Status, number_of, word_of
-
-ROWS_PER_CHUNK = 1024
-SECONDS_PER_FLUSH = 2.0
-SAVING_SHARE = 0.05
-"""Of the time of a run that saving may take; beyond it, flushes become rarer."""
 
 
 class RunWriter:
@@ -48,23 +50,20 @@ class RunWriter:
     """
 
     def __init__(self, path: str | os.PathLike, *, overwrite: bool = False, command: str | None = None):
-        self.path, self.saved, self.group, self.lock = tidy_path(path), 0, None, None
+        self.path, self.group, self.lock, self.rows = tidy_path(path), None, None, RowBuffer(self._write)
         check_target(self.path, overwrite, FORMAT)
         self.overwrite, self.made_by = overwrite, {} if command is None else {"command": command}
-        self.waiting: list[dict[str, np.ndarray]] = []
         self.last: Segment | None = None
-        self.flushed, self.cost = 0.0, 0.0
 
     def __repr__(self) -> str:
-        return f"RunWriter: {self.path}, {self.saved} rows saved"
+        return f"RunWriter: {self.path}, {self.rows.saved} rows saved"
 
     @staticmethod
     def reopen(path: Path, half: Halfway) -> "RunWriter":
         """The writer of a run that stopped ``half`` way."""
         writer = object.__new__(RunWriter)
-        writer.path, writer.saved, writer.lock = path, len(half.rows.t), Lock(path)
-        writer.waiting, writer.last = [], half.last
-        writer.flushed, writer.cost = time.monotonic(), 0.0
+        writer.path, writer.last, writer.lock = path, half.last, Lock(path)
+        writer.rows = RowBuffer(writer._write, len(half.rows.t))
         writer._open(path)
         assert writer.group is not None
         write_status(writer.group, Status.RUNNING.word)
@@ -73,21 +72,21 @@ class RunWriter:
     def append(self, plan: Plan, segment: Segment) -> None:
         """Save a segment's rows (every two seconds or so), and the equilibrium when it is reached."""
         self.last = last_full(self.last, segment)
-        self.waiting.append(segment.observables)
+        self.rows.add(segment.observables)
         if self.group is None:
             self.lock = place(self.path, lambda folder: self._create(folder, plan, segment), self.overwrite)
             self._open(self.path)
-        elif segment.end == 0 or time.monotonic() - self.flushed > max(SECONDS_PER_FLUSH, self.cost / SAVING_SHARE):
+        elif segment.end == 0 or self.rows.due:
             with saving(self.path):
-                self._flush(plan, segment.end, segment.state)
+                self._save(plan, segment.end, segment.state)
 
     def finish(self, run: Run) -> None:
         """Save what is left, the last state and, last of all, the status."""
         if self.group is None:
             return
-        self.waiting = [{name: values[self.saved :] for name, values in run.observables.items()}]
+        self.rows.waiting = [{name: values[self.rows.saved :] for name, values in run.observables.items()}]
         with saving(self.path):
-            self._flush(run.plan, round(run.end / run.plan.dt), run.state)
+            self._save(run.plan, round(run.end / run.plan.dt), run.state)
             _write_state(self.group, "final", run.state)
             array_of(self.group, "final_time")[...] = run.end
             write_status(self.group, run.status, run.reason)
@@ -99,30 +98,30 @@ class RunWriter:
 
     def _create(self, folder: Path, plan: Plan, segment: Segment) -> None:
         rows = segment.observables
-        chunks = {name: {"chunks": (ROWS_PER_CHUNK, *rows[name].shape[1:])} for name in rows}
-        write_dataset(folder, layout(plan, rows).assign_attrs(self.made_by), chunks)
+        lay_out(folder, variables(plan, rows), known(plan, rows).assign_attrs(self.made_by))
         self._open(folder)
-        self._flush(plan, segment.end, segment.state)
+        self._save(plan, segment.end, segment.state)
 
     def _open(self, folder: Path) -> None:
         self.group = zarr.open_group(folder, mode="r+")
         self.checkpoint = run_checkpoint(folder)
         self.checkpoint.load()
 
-    def _flush(self, plan: Plan, step: int, state: State) -> None:
-        """Write the rows that wait, their number, and behind them a checkpoint."""
+    def _save(self, plan: Plan, step: int, state: State) -> None:
+        """Write the rows that wait, and behind them a checkpoint."""
         assert self.group is not None
-        started = time.monotonic()
         if step == 0:
             _write_state(self.group, "equilibrium", state)
-        rows = {name: np.concatenate([part[name] for part in self.waiting]) for name in self.waiting[0]}
-        end = self.saved + len(next(iter(rows.values())))
+        attributes = self.group.attrs
+        self.rows.save(lambda: self.checkpoint.save(*to_checkpoint(plan, step, state, self.last, attributes)))
+
+    def _write(self, rows: dict[str, np.ndarray], first: int) -> None:
+        """Write rows, and their number behind them."""
+        assert self.group is not None
+        end = first + len(next(iter(rows.values())))
         for name, values in rows.items():
-            array_of(self.group, name)[self.saved : end] = values
+            array_of(self.group, name)[first:end] = values
         array_of(self.group, "saved")[...] = end
-        self.checkpoint.save(*to_checkpoint(plan, step, state, self.last, self.group.attrs))
-        self.saved, self.waiting, self.flushed = end, [], time.monotonic()
-        self.cost = self.flushed - started
 
 
 def save_run(path: str | os.PathLike, run: Run, *, overwrite: bool = False) -> None:
@@ -179,10 +178,10 @@ def load_bias(dataset: xr.Dataset) -> Bias:
 
 def load_state(dataset: xr.Dataset, which: str = "final") -> State:
     """The last ``state`` of a run, at ``dataset.final_time``, or with ``which="equilibrium"`` the one at the quench."""
-    parts = {name: jnp.asarray(dataset[f"{which}_{name}"].values) for name in STATES}
-    if not bool(jnp.isfinite(parts["spins"]).all()):
+    state = state_from_arrays(dataset, f"{which}_")
+    if not bool(jnp.isfinite(state.spins).all()):
         raise ValueError(f"This run holds no {which} state; it stopped before.")
-    return State(**parts)
+    return state
 
 
 def load_equilibrium(dataset: xr.Dataset) -> Equilibrium:
@@ -216,5 +215,5 @@ def write_status(group: zarr.Group, status: str, reason: str = "") -> None:
 
 
 def _write_state(group: zarr.Group, which: str, state: State) -> None:
-    for name in STATES:
-        array_of(group, f"{which}_{name}")[...] = np.asarray(getattr(state, name))
+    for name, part in state_to_arrays(state, f"{which}_").items():
+        array_of(group, name)[...] = part

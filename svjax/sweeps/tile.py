@@ -13,7 +13,7 @@ import numpy as np
 from svjax.dynamics.invariants import length_error, length_limit, shortened
 from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.engine.methods import as_method
-from svjax.simulations.dataset import STATES
+from svjax.simulations.dataset import state_to_arrays
 from svjax.simulations.loop import pieces
 from svjax.storage.status import Status
 from svjax.sweeps.batch import (
@@ -118,14 +118,10 @@ class Runner:
             position = self._quench(task, tile, position, writer)
         for _ in self._march(task, position, tile.indices, writer):
             report((task.relax_steps + position.step) / total, position.step * task.step)
-        writer.write_rows()
-        last = {"end": position.end}
-        if task.last_state:
-            parts = {name: np.array(getattr(position.state, name)) for name in STATES}
-            for part in parts.values():
-                part[position.status != Status.COMPLETE] = np.nan
-            last |= {f"final_{name}": part for name, part in parts.items()}
-        self.store.write(tile, last)
+        last = state_to_arrays(position.state, "final_") if task.last_state else {}
+        for part in last.values():
+            part[position.status != Status.COMPLETE] = np.nan
+        writer.finish(position, last)
         _mark_inaccurate(position)
         return position.status, position.reasons
 
