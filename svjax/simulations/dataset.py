@@ -1,6 +1,6 @@
 """What a stored run looks like: its variables, coordinates with units, and attributes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -102,7 +102,21 @@ def labelled(
     return dims, {"units": units, "long_name": meaning}
 
 
-def axes(lattice: Lattice, times: np.ndarray | None) -> dict[str, Any]:
+def in_rows(
+    rows: Sequence[Mapping[str, np.ndarray]], along: Mapping[str, int], lattice: Lattice, table: dict[str, Any]
+) -> dict[str, Any]:
+    """The variables of a dataset ``along`` dimensions of these lengths from its ``rows``, the last dimension running
+    fastest: nan where a row has nothing. The ``table`` has what is no observable."""
+    found = {}
+    for name, first in next(row for row in rows if row).items():
+        dims, notes = labelled(name, first.shape, lattice, UNITS | table)
+        missing = np.full(first.shape, np.nan, np.result_type(first.dtype, np.float32))
+        values = np.stack([np.asarray(row.get(name, missing), missing.dtype) for row in rows])
+        found[name] = (*along, *dims), values.reshape(*along.values(), *first.shape), notes
+    return found
+
+
+def axes(lattice: Lattice, times: np.ndarray | None = None) -> dict[str, Any]:
     """The coordinates of all runs: dimensions, values, meanings."""
     counts = {"layer": len(lattice.layers), "lead": len(lattice.contacts)}
     found: dict[str, Any] = {

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import jax
@@ -14,7 +13,7 @@ from svjax.dynamics.invariants import length_error, length_limit, shortened
 from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.engine.methods import as_method
 from svjax.simulations.dataset import state_to_arrays
-from svjax.simulations.loop import pieces
+from svjax.simulations.loop import stretches
 from svjax.storage.status import Status
 from svjax.sweeps.batch import (
     march_points,
@@ -179,10 +178,8 @@ class Runner:
     ) -> Iterator[None]:
         """Take ``position`` to the end of its stage, segment by segment."""
         first, steps = (-task.relax_steps, task.relax_steps) if position.stage == 1 else (0, task.steps)
-        parts = pieces(steps, task.every, position.stage == 1, self.plan.segment)
-        ends = first + np.cumsum([0, *parts])
-        for start, end in pairwise(ends.tolist()):
-            if start >= position.step and (position.status == Status.COMPLETE).any():
+        for start, end in stretches(position.stage, first, steps, task.every, position.step, self.plan.segment):
+            if (position.status == Status.COMPLETE).any():
                 rows, finite = self._segment(task, position, indices, start, end)
                 good = _still_good(task, position, start, np.asarray(finite))
                 writer.add({name: _kept(np.asarray(part), good) for name, part in rows.items()}, position)
