@@ -2,14 +2,13 @@
 
 import json
 import os
-import shlex
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from svjax.model.units import Units
-from svjax.reports.describe import Lines, Show, aligned, made_with, numbers, valve_lines
+from svjax.reports.describe import Lines, Show, aligned, bias_line, goes_on, made_with, numbers, valve_lines
 from svjax.storage.lock import is_locked
 from svjax.storage.status import Status
 from svjax.sweeps.ensemble import ensemble
@@ -26,7 +25,7 @@ def describe_sweep(path: str | os.PathLike, units: Units | None = None) -> str:
     lines += [(f"  {name}", axis(values)) for name, values in axes(sweep).items()]
     lines += [*task_lines(sweep, show), *ensemble_lines(sweep)]
     lines += [line for line in valve_lines(json.loads(sweep.attrs["valve"]), show) if line[0] not in swept(sweep)]
-    lines += [bias_line(sweep), made_with(sweep.attrs), *failures(sweep)]
+    lines += [bias_line(sweep, swept(sweep)), made_with(sweep.attrs), *failures(sweep)]
     return aligned(lines)
 
 
@@ -73,24 +72,13 @@ def ensemble_lines(sweep: xr.Dataset) -> Lines:
     return [*lines, *((f"  {name} / N_S".replace("_", " "), numbers(last[name].values)) for name in parts)]
 
 
-def bias_line(sweep: xr.Dataset) -> tuple[str, str]:
-    """The bias, without what of it is swept."""
-    bias = json.loads(sweep.attrs["bias"])
-    shown = ", ".join(
-        f"{name} {'as above' if name in swept(sweep) else f'= {value}'}"
-        for name, value in bias.items()
-        if name != "kind"
-    )
-    return "bias", f"{bias['kind']}: {shown}"
-
-
 def sweep_status(sweep: xr.Dataset, path: Path | None) -> str:
     """Of a sweep at ``path``; None for one in memory."""
     if not (sweep["status"].values == Status.PENDING).any():
         return "complete"
     if path is None:
         return "stopped"
-    return "running" if is_locked(path) else f"stopped; `svjax resume {shlex.quote(str(path))}` goes on"
+    return "running" if is_locked(path) else f"stopped; {goes_on(path)}"
 
 
 def axis(values: list[float]) -> str:

@@ -60,6 +60,11 @@ class Run(Rows):
 
     silent: ClassVar = ("last",)
 
+    @property
+    def step(self) -> int:
+        """The number of the last step, counted from the quench."""
+        return round(self.end / self.plan.dt)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -72,18 +77,6 @@ class Progress:
     total: int
     elapsed: float
     remaining: float
-
-
-@dataclass(frozen=True)
-class Halfway:
-    """A run that stopped at the end of a segment: the ``state`` at ``step``, the ``rows`` up to there, the equilibrium
-    (None before it was reached) and the last full segment (None where there was none)."""
-
-    step: int
-    state: State
-    rows: Rows
-    equilibrium: Equilibrium | None
-    last: Segment | None
 
 
 class Writer(Protocol):
@@ -122,7 +115,7 @@ def carry_out(
     plan: Plan,
     progress: Callable[[Progress], object] | None = None,
     writer: Writer | None = None,
-    half: Halfway | None = None,
+    half: Run | None = None,
 ) -> Run:
     """Run a plan segment by segment, from ``half`` way on; what `three_stage` does after its checks."""
     record, stop = _Record(plan, half), None
@@ -153,7 +146,7 @@ def carry_out(
     return run
 
 
-def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
+def _segments(plan: Plan, half: Run | None) -> Iterator[Segment]:
     """The rows that are there at the start, stage 1 up to step 0, stage 2. Saves fall on multiples of save_every."""
     begin = -plan.relax_steps
     if half is not None:
@@ -207,14 +200,14 @@ def last_full(last: Segment | None, segment: Segment) -> Segment | None:
 class _Record:
     """What has been kept so far."""
 
-    def __init__(self, plan: Plan, half: Halfway | None):
+    def __init__(self, plan: Plan, half: Run | None):
         self.plan, self.state, self.step = plan, plan.initial, -plan.relax_steps
         self.rows: list[dict[str, np.ndarray]] = []
         self.equilibrium: Equilibrium | None = None
         self.last: Segment | None = None
         if half is not None:
             self.state, self.step, self.equilibrium, self.last = half.state, half.step, half.equilibrium, half.last
-            self.rows.append(half.rows.observables)
+            self.rows.append(half.observables)
 
     def add(self, segment: Segment) -> None:
         self.rows.append(segment.observables)

@@ -8,10 +8,11 @@ import numpy as np
 
 from svjax.model.equations import State
 from svjax.simulations.dataset import state_from_arrays, state_to_arrays
-from svjax.simulations.loop import Halfway, Segment
-from svjax.simulations.plan import Equilibrium, Plan, Rows
+from svjax.simulations.loop import Run, Segment
+from svjax.simulations.plan import Plan, Rows
 from svjax.storage.checkpoint import FOLDER, Checkpoint, Contents
 from svjax.storage.records import digest
+from svjax.storage.status import Status
 
 DEFINING = ("valve", "bias", "observables", "dt", "save_every", "method", "relax", "duration", "drive", "key")
 """Attributes that tell one run from another; a run without a drive or a key has none of that name."""
@@ -45,17 +46,19 @@ def reidentified(found: Contents, attributes: Mapping[str, Any]) -> Contents:
     return found[0], found[1] | {"identity": identity(attributes)}
 
 
-def from_checkpoint(found: Contents, rows: Rows, equilibrium: Equilibrium | None, dt: float) -> Halfway:
+def from_checkpoint(found: Contents, rows: Rows, plan: Plan) -> Run:
     """The run of a checkpoint, with the ``rows`` that were saved, perhaps more than up to there."""
     arrays, facts = found
-    step, last = facts["step"], None
-    kept = _between(rows, -np.inf, step * dt, dt)
+    dt, end, last = plan.dt, facts["step"] * plan.dt, None
+    kept = _between(rows, -np.inf, end, dt)
     if "last_stage" in facts:
-        start, end = facts["last_start"], facts["last_end"]
-        own = _between(rows, start * dt, end * dt, dt).observables
+        start, stop = facts["last_start"], facts["last_end"]
+        own = _between(rows, start * dt, stop * dt, dt).observables
         before, state = state_from_arrays(arrays, "last_before_"), state_from_arrays(arrays, "last_state_")
-        last = Segment(facts["last_stage"], start, end, before, state, own)
-    return Halfway(step, state_from_arrays(arrays, "state_"), kept, equilibrium if step >= 0 else None, last)
+        last = Segment(facts["last_stage"], start, stop, before, state, own)
+    stopped = Status.INTERRUPTED.word, ""
+    state = state_from_arrays(arrays, "state_")
+    return Run(kept.t, kept.stage, kept.observables, plan, state, end, plan.equilibrium, *stopped, last)
 
 
 def identity(attributes: Mapping[str, Any]) -> str:

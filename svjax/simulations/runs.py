@@ -29,7 +29,7 @@ from svjax.simulations.dataset import (
     state_to_arrays,
     variables,
 )
-from svjax.simulations.loop import Halfway, Run, Segment, last_full
+from svjax.simulations.loop import Run, Segment, last_full
 from svjax.simulations.plan import Equilibrium, Plan
 from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
 from svjax.storage.folders import array_of, check_target, place, saving
@@ -59,11 +59,11 @@ class RunWriter:
         return f"RunWriter: {self.path}, {self.rows.saved} rows saved"
 
     @staticmethod
-    def reopen(path: Path, half: Halfway) -> "RunWriter":
+    def reopen(path: Path, half: Run) -> "RunWriter":
         """The writer of a run that stopped ``half`` way."""
         writer = object.__new__(RunWriter)
         writer.path, writer.last, writer.lock = path, half.last, Lock(path)
-        writer.rows = RowBuffer(writer._write, len(half.rows.t))
+        writer.rows = RowBuffer(writer._write, len(half.t))
         writer._open(path)
         assert writer.group is not None
         write_status(writer.group, Status.RUNNING.word)
@@ -86,7 +86,7 @@ class RunWriter:
             return
         self.rows.waiting = [{name: values[self.rows.saved :] for name, values in run.observables.items()}]
         with saving(self.path):
-            self._save(run.plan, round(run.end / run.plan.dt), run.state)
+            self._save(run.plan, run.step, run.state)
             _write_state(self.group, "final", run.state)
             array_of(self.group, "final_time")[...] = run.end
             write_status(self.group, run.status, run.reason)
@@ -126,10 +126,10 @@ class RunWriter:
 
 def save_run(path: str | os.PathLike, run: Run, *, overwrite: bool = False) -> None:
     """Write a run of `three_stage` to the folder ``path``."""
-    writer, step = RunWriter(path, overwrite=overwrite), round(run.end / run.plan.dt)
+    writer = RunWriter(path, overwrite=overwrite)
     try:
         writer.last = run.last
-        writer.append(run.plan, Segment(0, step, step, run.state, run.state, run.observables))
+        writer.append(run.plan, Segment(0, run.step, run.step, run.state, run.state, run.observables))
         if run.equilibrium is not None:
             assert writer.group is not None
             _write_state(writer.group, "equilibrium", run.equilibrium.state)

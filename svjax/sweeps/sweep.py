@@ -14,7 +14,7 @@ from zarr.storage import MemoryStore
 
 from svjax.engine.arrays import Numbers
 from svjax.engine.clock import Clock
-from svjax.engine.devices import lead, together
+from svjax.engine.devices import on_first, together
 from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.storage.folders import check_target, place
@@ -103,7 +103,7 @@ def create_and_run(
         check_target(path, overwrite, FORMAT)
         locks.append(place(path, lambda folder: build(plan, folder, command), overwrite))
 
-    lead(create)
+    on_first(create)
     carry_out_sweep(path, plan, locks, progress)
 
 
