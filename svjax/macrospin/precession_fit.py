@@ -24,6 +24,7 @@ from svjax.engine.shown import Shown
 from svjax.macrospin.model import (
     PERPENDICULAR,
     TwoVectors,
+    axes_across,
     direction,
     inverse_length,
     macrospin_solution,
@@ -31,7 +32,6 @@ from svjax.macrospin.model import (
     rotate,
 )
 from svjax.macrospin.precession_data import check_data
-from svjax.model.spins import tangents
 
 
 class MacrospinFit(Shown, eqx.Module):
@@ -201,7 +201,7 @@ def _periodogram_start(t: Array, m: Array, sizes: Array, start: Array | None) ->
     """The problem, and y at the global minimum of its loss, to within a grid of frequencies 2 pi/(8 T) apart."""
     total = sizes @ (jnp.mean(m, axis=0) if start is None else start)
     axis = direction(total, jnp.sum(sizes))
-    across = jnp.array([1, 1j]) @ tangents(axis[None])[0]
+    across = jnp.array([1, 1j]) @ axes_across(axis)
     turning = (m[:, 0] - m[:, 1]) @ across
 
     even = jnp.linspace(t[0], t[-1], 2 * t.size - 1)

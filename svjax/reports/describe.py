@@ -63,10 +63,9 @@ def run_lines(run: xr.Dataset, show: "Show") -> Lines:
 def bias_line(store: xr.Dataset, swept: Collection[str] = ()) -> tuple[str, str]:
     """The bias of a run or a sweep, without what of it is ``swept``."""
     bias = json.loads(store.attrs["bias"])
-    parts = [
-        f"{name} {'as above' if name in swept else f'= {value}'}" for name, value in bias.items() if name != "kind"
-    ]
-    return "bias", f"{bias['kind']}: {', '.join(parts)}"
+    kind = bias.pop("kind")
+    shown = (f"{name} as above" if name in swept else f"{name} = {value}" for name, value in bias.items())
+    return "bias", f"{kind}: {', '.join(shown)}"
 
 
 def goes_on(path: Path) -> str:
@@ -87,8 +86,7 @@ def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
 
 def curve_table(curve: xr.Dataset, units: Units | None = None) -> Table:
     """Heads and rows of a curve: what a voltage's steady state is, or why there is none."""
-    factor = 1.0 if units is None else units.microampere_per_current
-    time = 1.0 if units is None else units.fs_per_time
+    factor, time = (1.0, 1.0) if units is None else (units.microampere_per_current, units.fs_per_time)
     heads = "M_r^x", "M_r^y", "M_r^z", "current" if units is None else "I (uA)", "t_R" if units is None else "t_R (fs)"
     rows = []
     for number, reason in enumerate(json.loads(curve.attrs["reasons"])):
