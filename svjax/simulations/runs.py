@@ -38,7 +38,7 @@ from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
 from svjax.storage.row_buffer import RowBuffer
-from svjax.storage.status import FINISHED, Status, number_of, word_of
+from svjax.storage.status import FINISHED, number_of, word_of
 
 
 class RunWriter:
@@ -65,8 +65,6 @@ class RunWriter:
         writer.path, writer.last, writer.lock = path, half.last, Lock(path)
         writer.rows = RowBuffer(writer._write, len(half.t))
         writer._open(path)
-        assert writer.group is not None
-        write_status(writer.group, Status.RUNNING.word)
         return writer
 
     def append(self, plan: Plan, segment: Segment) -> None:

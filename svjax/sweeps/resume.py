@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import xarray as xr
+import zarr
 
 from svjax.dynamics.step_size import whole_steps
 from svjax.electrons.stationary import stationary
@@ -26,7 +27,7 @@ from svjax.simulations.loop import Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
 from svjax.simulations.prolong import prolong
 from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
-from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run
+from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run, write_status
 from svjax.simulations.tables import finish_diagram
 from svjax.storage.checkpoint import Contents
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record
@@ -131,6 +132,7 @@ def resume_run(
     half = _stopped(dataset, found, bias, observe, drive)
     writer = RunWriter.reopen(path, half)
     try:
+        write_status(zarr.open_group(path, mode="r+"), Status.RUNNING.word)
         return carry_out(half.plan, progress, writer, half)
     finally:
         writer.close()
