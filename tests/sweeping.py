@@ -23,12 +23,10 @@ def make(path, progress=None, **changes):
 
 def save_always(monkeypatch=None):
     """Checkpoints after every segment."""
-    from svjax.simulations import runs
-    from svjax.sweeps import tile_writer
+    from svjax.storage import row_buffer
 
-    for module, name in ((tile_writer, "SECONDS_PER_SAVE"), (runs, "SECONDS_PER_FLUSH")):
-        for key, value in ((name, 0.0), ("SAVING_SHARE", np.inf)):
-            setattr(module, key, value) if monkeypatch is None else monkeypatch.setattr(module, key, value)
+    for name, value in (("SECONDS_PER_SAVE", 0.0), ("SAVING_SHARE", np.inf)):
+        setattr(row_buffer, name, value) if monkeypatch is None else monkeypatch.setattr(row_buffer, name, value)
 
 
 def main(path, duration, order, coordinator=None, rank=0, count=1):

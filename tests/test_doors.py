@@ -151,7 +151,7 @@ def test_a_job_says_its_size_keeps_all_that_is_observed_and_quotes_paths(tmp_pat
 
 def test_a_sweep_in_memory_writes_nothing_and_equals_one_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    monkeypatch.setattr("svjax.sweeps.tile_writer.SECONDS_PER_SAVE", 0.0)
+    monkeypatch.setattr("svjax.storage.row_buffer.SECONDS_PER_SAVE", 0.0)
     task = sv.RunTask(1.0, 0.05, start="aligned", relax=0.5, last_state=True)
     grid = {"j_sd": [1.0, 2.0], "voltage": [0.0, 1.0]}
     found = sv.sweep(small_valve(), grid, task, batch=2)

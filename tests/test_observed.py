@@ -59,6 +59,17 @@ def test_integers_truth_values_and_shapes_of_ones_own_are_kept(tmp_path):
     assert sv.convergence_report(run)["step at the end"].value < 1e-4
 
 
+def test_what_lies_on_bonds_and_layers_has_their_dimensions_and_units(tmp_path):
+    names = ("magnetization", "bond_current", "bond_spin_current", "site_charge")
+    run = sv.three_stage(small_valve(), sv.symmetric(1.0), **BRIEF, observe=names)
+    sv.save_run(tmp_path / "run", run)
+    stored = sv.open_run(tmp_path / "run")
+    assert stored["bond_current"].dims == ("time", "bond") and stored["bond_current"].units == "hopping/hbar"
+    assert stored["bond_spin_current"].dims == ("time", "bond", "component")
+    assert stored["magnetization"].dims == ("time", "layer", "component") and stored["site_charge"].dims[1] == "site"
+    assert np.array_equal(stored["bond_current"], run.observables["bond_current"])
+
+
 def test_an_equilibrium_with_other_observables_gives_its_last_row(tmp_path):
     rest, names = small_run().equilibrium, ("energy", "spins")
     run = sv.three_stage(small_valve(), sv.symmetric(1.0), duration=1.0, dt=0.05, equilibrium=rest, observe=names)

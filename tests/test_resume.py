@@ -231,7 +231,7 @@ class FullDisk:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("room", [10, 90, 104])
+@pytest.mark.parametrize("room", [10, 72, 86])
 def test_a_full_disk_loses_nothing_of_a_run(tmp_path, monkeypatch, whole_run, room):
     save_always(monkeypatch)
     path = tmp_path / "run"

@@ -63,8 +63,8 @@ def test_a_run_written_while_it_runs_equals_one_written_at_the_end(tmp_path, sto
 
 
 def test_a_run_that_is_killed_keeps_the_rows_it_had_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr("svjax.simulations.runs.SECONDS_PER_FLUSH", 0.0)
-    monkeypatch.setattr("svjax.simulations.runs.SAVING_SHARE", np.inf)
+    monkeypatch.setattr("svjax.storage.row_buffer.SECONDS_PER_SAVE", 0.0)
+    monkeypatch.setattr("svjax.storage.row_buffer.SAVING_SHARE", np.inf)
     path = tmp_path / "killed"
     writer = sv.RunWriter(path)
 

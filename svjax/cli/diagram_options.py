@@ -5,7 +5,7 @@ from pathlib import Path
 
 from svjax.cli.options import VoltagesOptions
 from svjax.cli.parameters import Vector
-from svjax.cli.words import free_name, numbers
+from svjax.cli.words import numbers, unused_name
 
 
 @dataclass(frozen=True)
@@ -39,4 +39,4 @@ class DiagramOptions(VoltagesOptions):
 
     def folder(self) -> Path:
         """Where the diagram goes: `out`, or a name made of the main parameters that is still free."""
-        return self.out or free_name(f"{self.label()}-jsd{self.j_sd:g}-{self.drop}-diagram", self.overwrite)
+        return self.out or unused_name(f"{self.label()}-jsd{self.j_sd:g}-{self.drop}-diagram", self.overwrite)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from svjax.cli.options import ValveOptions
-from svjax.cli.words import free_name, numbers
+from svjax.cli.words import numbers, unused_name
 
 if TYPE_CHECKING:
     from svjax.reservoirs.bias import VoltageDrop
@@ -49,4 +49,4 @@ class HysteresisOptions(ValveOptions):
 
     def folder(self) -> Path:
         """Where the loop goes: `out`, or a name made of the main parameters that is still free."""
-        return self.out or free_name(f"{self.label()}-jsd{self.j_sd:g}-{self.parameter}-hysteresis", self.overwrite)
+        return self.out or unused_name(f"{self.label()}-jsd{self.j_sd:g}-{self.parameter}-hysteresis", self.overwrite)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from svjax.cli.parameters import OPTIONS, Vector, rank, with_parameters
-from svjax.cli.words import Count, free_name, numbers
+from svjax.cli.words import Count, numbers, unused_name
 
 if TYPE_CHECKING:
     from svjax.model.valve import SpinValve
@@ -179,7 +179,7 @@ class RunOptions(ValveOptions):
 
     def folder(self) -> Path:
         """Where the run goes: `out`, or a name made of the main parameters that is still free."""
-        return self.out or free_name(f"{self.label()}-jsd{self.j_sd:g}-{self.drop}-V{self.voltage:g}", self.overwrite)
+        return self.out or unused_name(f"{self.label()}-jsd{self.j_sd:g}-{self.drop}-V{self.voltage:g}", self.overwrite)
 
 
 @dataclass(frozen=True)
@@ -217,4 +217,4 @@ class SteadyOptions(VoltagesOptions):
 
     def folder(self) -> Path:
         """Where the curve goes: `out`, or a name made of the main parameters that is still free."""
-        return self.out or free_name(f"{self.label()}-jsd{self.j_sd:g}-{self.drop}-steady", self.overwrite)
+        return self.out or unused_name(f"{self.label()}-jsd{self.j_sd:g}-{self.drop}-steady", self.overwrite)

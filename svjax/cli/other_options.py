@@ -8,12 +8,18 @@ import tyro
 
 
 @dataclass(frozen=True)
-class ResumeOptions:
+class StoreOptions:
+    """Something that svjax wrote."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of the run, the sweep, or whatever else svjax wrote."""
+
+
+@dataclass(frozen=True)
+class ResumeOptions(StoreOptions):
     """Continue a run, a sweep or a diagram that was stopped from its last checkpoint, to the same end, or a run to a
     later one."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run, the sweep or the diagram."""
     until: float | None = None
     """A later end of a run, also of one that is complete, since the quench [hbar/gamma]."""
     coordinator: str | None = None
@@ -25,21 +31,17 @@ class ResumeOptions:
 
 
 @dataclass(frozen=True)
-class ReportOptions:
+class ReportOptions(StoreOptions):
     """Write one HTML page about a run, a sweep, a curve or a diagram: pictures, parameters, checks, how to make it."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run, the sweep, the curve or the diagram."""
     out: Path | None = None
     """The file of the page; report.html in that folder if not given."""
 
 
 @dataclass(frozen=True)
-class AnimateOptions:
+class AnimateOptions(StoreOptions):
     """Draw a run that observed spins as a moving picture: spins, currents on the bonds if observed, magnetisations."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run."""
     out: Path | None = None
     """A file that ends in .gif, .html or .mp4; spins.gif in that folder if not given."""
     plane: Literal["xz", "xy", "yz"] | None = None
@@ -51,20 +53,16 @@ class AnimateOptions:
 
 
 @dataclass(frozen=True)
-class ExportOptions:
+class ExportOptions(StoreOptions):
     """Write what is in a store to a netCDF file, which every program of the field reads; complex numbers in parts."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run, the sweep, or whatever else svjax wrote."""
     out: Path | None = None
     """The new file; named as the folder with .nc behind if not given."""
 
 
 @dataclass(frozen=True)
-class InfoOptions:
+class InfoOptions(StoreOptions):
     """Print what is in a run or a sweep: parameters, ends, convergence; also of one that runs or was stopped."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run or the sweep."""
     gamma_ev: float | None = None
     """The hopping gamma, to add fs, eV, tesla, microampere and kelvin [eV]."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from svjax.cli.options import Count, Method, ShapeOptions, ValveOptions
 from svjax.cli.parameters import OPTIONS, rank, texts, with_parameters
 from svjax.cli.starting import random_key
-from svjax.cli.words import free_name, numbers
+from svjax.cli.words import numbers, unused_name
 
 if TYPE_CHECKING:
     from svjax.model.valve import SpinValve
@@ -167,7 +167,7 @@ class SweepOptions(with_parameters("Ranges", ShapeOptions, words=True)):
         """Where the sweep goes: `out`, or a name made of what is swept that is still free."""
         axes = "-".join(self.grid())
         label = f"{self.length}x{self.width}" if self.lattice is None else self.lattice.stem
-        return self.out or free_name(f"{label}-{self.task}-{axes}", self.overwrite)
+        return self.out or unused_name(f"{label}-{self.task}-{axes}", self.overwrite)
 
 
 def _whole(name: str, text: str) -> list[int]:

@@ -53,7 +53,7 @@ def joined(option: str, arguments: list[str]) -> list[str]:
     return [*others[:first], option, *words, *others[first:]]
 
 
-def free_name(name: str, overwrite: bool) -> Path:
+def unused_name(name: str, overwrite: bool) -> Path:
     """A folder below runs/ that does not exist yet, unless it may be overwritten."""
     tries = (Path("runs", name if k == 1 else f"{name}-{k}") for k in range(1, 10**6))
     return next(path for path in tries if overwrite or not path.exists())

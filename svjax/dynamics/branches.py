@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +17,9 @@ from svjax.engine.arrays import Spins
 from svjax.model.equations import State
 from svjax.model.levels import BiasLike, constant_levels
 from svjax.model.valve import SpinValve, per_spin, prepare
+
+Solver = Callable[[Array, Any], State]
+"""The state at a value, from these spins."""
 
 
 def steady_states(
@@ -32,8 +35,14 @@ def steady_states(
     not lost to a mirrored one. Arguments and errors as `steady_state`.
     """
     valve = prepare(valve)
-    solve = partial(steady_state, allow_unstable=allow_unstable)
-    return _follow(lambda mu, start: solve(valve, mu, spins=start), [constant_levels(valve, b) for b in biases], spins)
+    solve = _solver(valve, allow_unstable)
+    return _follow(solve, [constant_levels(valve, bias) for bias in biases], spins)
+
+
+def next_steady_state(valve: SpinValve, before: tuple[BiasLike, State], bias: BiasLike) -> State:
+    """The state at ``bias`` on the branch of the state at the bias ``before``, as in `steady_states`, stable or not."""
+    first, last = (constant_levels(valve, levels) for levels in (before[0], bias))
+    return _step(_solver(valve, allow_unstable=True), first, before[1], last)
 
 
 def equilibrium_states(
@@ -65,14 +74,21 @@ def effective_torque(valve: SpinValve, state: State, equilibrium: State) -> Floa
     return jnp.asarray(member, turned.dtype) @ (2 * per_spin(valve, "anisotropy")[:, None] * turned)
 
 
-def _follow(solve: Callable[[Array, Spins | None], State], values: list[Array], spins: Any) -> list[State]:
-    states: list[State] = []
-    for k, value in enumerate(values):
-        start = spins if not states else states[-1].spins
-        states.append(solve(value, start))
-        if k and largest_turn(states[-1].spins, states[-2].spins) > LARGEST_TURN:
-            states[-1] = _bridge(solve, values[k - 1], value, states[-2])
+def _follow(solve: Solver, values: list[Array], spins: Any) -> list[State]:
+    states: list[State] = [solve(value, spins) for value in values[:1]]
+    for first, last in pairwise(values):
+        states.append(_step(solve, first, states[-1], last))
     return states
+
+
+def _solver(valve: SpinValve, allow_unstable: bool) -> Solver:
+    return lambda mu, start: steady_state(valve, mu, spins=start, allow_unstable=allow_unstable)
+
+
+def _step(solve: Solver, first: Array, state: State, last: Array) -> State:
+    """The state at ``last`` on the branch of ``state`` at ``first``."""
+    new = solve(last, state.spins)
+    return new if largest_turn(new.spins, state.spins) <= LARGEST_TURN else _bridge(solve, first, last, state)
 
 
 def _bridge(solve, first: Array, last: Array, state: State, steps: int = 2) -> State:

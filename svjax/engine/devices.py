@@ -32,7 +32,7 @@ def in_slurm_job() -> bool:
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
 
 
-def lead(work: Callable[[], object]) -> None:
+def on_first(work: Callable[[], object]) -> None:
     """Let process 0 do some ``work`` that the others wait for; if it fails, all of them fail."""
     together(work if jax.process_index() == 0 else lambda: None)
 

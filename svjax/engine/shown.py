@@ -13,7 +13,7 @@ MOST_LINES = 15
 SMALL = 8
 """An array of at most so many numbers is shown with all of them, others with their shape and range."""
 
-Row = tuple[str, str, str]
+Entry = tuple[str, str, str]
 
 
 class Shown:
@@ -26,35 +26,35 @@ class Shown:
         """The first line."""
         return type(self).__name__
 
-    def _rows(self) -> list[Row]:
+    def _entries(self) -> list[Entry]:
         """Name, value and unit of all that is shown."""
-        rows = []
+        entries = []
         for part in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, part.name)
             if part.name not in self.silent and value is not None:
                 unit = getattr(part.metadata.get("quantity"), "unit", "")
-                rows.append((part.name, in_words(value), self.units.get(part.name, unit)))
-        return rows
+                entries.append((part.name, in_words(value), self.units.get(part.name, unit)))
+        return entries
 
     def _foot(self) -> list[str]:
         """The last lines."""
         return []
 
     def __repr__(self) -> str:
-        rows, foot = self._rows(), self._foot()
-        width = max((len(name) for name, _, _ in rows), default=0)
+        entries, foot = self._entries(), self._foot()
+        width = max((len(name) for name, _, _ in entries), default=0)
         lines = [
-            f"  {name:<{width}}  {value}{f' {unit}' if unit and unit != '1' else ''}" for name, value, unit in rows
+            f"  {name:<{width}}  {value}{f' {unit}' if unit and unit != '1' else ''}" for name, value, unit in entries
         ]
         room = MOST_LINES - 1 - len(foot)
         if len(lines) > room:
-            lines[room - 1 :] = [f"  and {in_words(', '.join(name for name, _, _ in rows[room - 1 :]))}"]
+            lines[room - 1 :] = [f"  and {in_words(', '.join(name for name, _, _ in entries[room - 1 :]))}"]
         return "\n".join([self._head(), *lines, *foot])
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
-            for row in self._rows()
+            "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in entry) + "</tr>"
+            for entry in self._entries()
         )
         foot = "<br>".join(escape(line) for line in self._foot())
         return f"<b>{escape(self._head())}</b><table>{cells}</table>{foot}"

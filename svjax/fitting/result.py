@@ -9,7 +9,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
-from svjax.engine.shown import Row, Shown, in_words
+from svjax.engine.shown import Entry, Shown, in_words
 from svjax.fitting.trial import Trial
 
 NO_CORRELATION = 0.005
@@ -33,7 +33,7 @@ class Minimum(Shown, eqx.Module):
     def _head(self) -> str:
         return f"Minimum of {len(self.values)} parameters, {self.reason}"
 
-    def _rows(self) -> list[Row]:
+    def _entries(self) -> list[Entry]:
         return [(name, f"{value:.6g}", "") for name, value in self.values.items()] + [("loss", f"{self.loss:.6g}", "")]
 
 
@@ -96,7 +96,7 @@ class Fit(Shown, eqx.Module):
     def _head(self) -> str:
         return f"Fit of {len(self.values)} parameters, {self.reason}"
 
-    def _rows(self) -> list[Row]:
+    def _entries(self) -> list[Entry]:
         return [(name, f"{value:.6g} +- {self.errors[name]:.2g}", "") for name, value in self.values.items()]
 
     def _foot(self) -> list[str]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from scipy import constants
 
 from svjax.engine.arrays import Numbers, real_array
-from svjax.engine.shown import Row, Shown
+from svjax.engine.shown import Entry, Shown
 from svjax.fitting.coordinates import Free
 from svjax.fitting.fit import fit
 from svjax.fitting.result import Fit
@@ -55,8 +55,8 @@ class TorqueFit(Shown, eqx.Module):
     frequency: float
     frequency_error: float
 
-    def _rows(self) -> list[Row]:
-        return self.fit._rows()
+    def _entries(self) -> list[Entry]:
+        return self.fit._entries()
 
     def _foot(self) -> list[str]:
         return [

@@ -14,7 +14,7 @@ def square(length: int = 12, width: int = 4, pinned: int = 4, free: int = 4, *, 
     The pinned layer fills ``pinned`` columns after ``buffer`` columns of metal, the free layer ``free`` columns
     before the last ``buffer`` ones; one lead touches the first column and one the last.
     """
-    x, y = _grid(length=length, width=width)
+    x, y = _places(length=length, width=width)
     return _strip(np.stack([x, y], 1), x, pinned, free, buffer)
 
 
@@ -24,14 +24,14 @@ def chain(pinned: int = 5, spacer: int = 10, free: int = 5, *, leads: bool = Fal
     counts = [whole_number(n, name) for n, name in ((pinned, "pinned"), (spacer, "spacer"), (free, "free"))]
     if not isinstance(leads, bool | np.bool_):
         raise ValueError(f"Argument `leads` must be True or False, but is {leads!r}.")
-    (x,) = _grid(length=sum(counts))
+    (x,) = _places(length=sum(counts))
     return _strip(x[:, None], x, pinned, free, 0, leads=bool(leads))
 
 
 def honeycomb(length: int = 12, width: int = 4, pinned: int = 4, free: int = 4, *, buffer: int = 0) -> Lattice:
     """A honeycomb ribbon with zigzag edges, layers and leads as in `square`: site x * width + y is site x of the
     zigzag row y, and a row is joined to the next one at its even or its odd sites in turn."""
-    x, y = _grid(length=length, width=width)
+    x, y = _places(length=length, width=width)
     places = np.stack([x * np.sqrt(3) / 2, 1.5 * y + 0.5 * ((x + y) % 2 == 0)], 1)
     return _strip(places, x, pinned, free, buffer)
 
@@ -39,7 +39,7 @@ def honeycomb(length: int = 12, width: int = 4, pinned: int = 4, free: int = 4, 
 def triangular(length: int = 12, width: int = 4, pinned: int = 4, free: int = 4, *, buffer: int = 0) -> Lattice:
     """A strip of the triangular lattice, layers and leads as in `square`: site x * width + y, where every other
     column is half a bond higher."""
-    x, y = _grid(length=length, width=width)
+    x, y = _places(length=length, width=width)
     return _strip(np.stack([x * np.sqrt(3) / 2, y + 0.5 * (x % 2)], 1), x, pinned, free, buffer)
 
 
@@ -48,7 +48,7 @@ def cubic(
 ) -> Lattice:
     """A bar of the simple cubic lattice, site (x * width + y) * height + z, whose layers and contacts are whole cross
     sections, placed as in `square`."""
-    x, y, z = _grid(length=length, width=width, height=height)
+    x, y, z = _places(length=length, width=width, height=height)
     return _strip(np.stack([x, y, z], 1), x, pinned, free, buffer)
 
 
@@ -62,7 +62,7 @@ def ring(n_sites: int, layers: Sequence[Sequence[int]] = (), contacts: Sequence[
     return Lattice.from_bonds(count, around, layers, contacts, positions=places, windings=[1 / count] * count)
 
 
-def _grid(**counts: int) -> tuple[np.ndarray, ...]:
+def _places(**counts: int) -> tuple[np.ndarray, ...]:
     """The coordinates of the points of a grid, the last the fastest."""
     sizes = [whole_number(count, name, 1) for name, count in counts.items()]
     return tuple(part.ravel() for part in np.meshgrid(*map(np.arange, sizes), indexing="ij"))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Complex, Float
 
 from svjax.engine.arrays import Numbers, PerLead, Scalar, known, real_array, whole_number
-from svjax.engine.shown import Row, Shown, in_words
+from svjax.engine.shown import Entry, Shown, in_words
 from svjax.macrospin.angle_table import (
     AngleTable,
     across,
@@ -64,9 +64,9 @@ class EffectiveLLG(Shown, eqx.Module):
     following: TwoNumbers
     """Damping added by hand, not from the electrons, to a layer too stiff for the expansion: it follows the other."""
 
-    def _rows(self) -> list[Row]:
+    def _entries(self) -> list[Entry]:
         error = ("table_error", in_words(self.table.error), "1")
-        return [*super()._rows(), ("angles", str(len(self.table.series.length)), ""), error]
+        return [*super()._entries(), ("angles", str(len(self.table.series.length)), ""), error]
 
     def time_derivative(self, m: TwoVectors) -> TwoVectors:
         """dm/dt (2, 3), in units of the hopping; the length of m does not matter."""

@@ -97,15 +97,15 @@ def inverse_length(vector: Array, scale: ArrayLike) -> Array:
     return jnp.where(nonzero, 1 / jnp.sqrt(jnp.where(nonzero, square, 1.0)), 0.0)
 
 
-def tangents(axis: Array) -> Array:
+def axes_across(axis: Array) -> Array:
     """Two unit vectors (2, 3) that make a right-handed frame with the unit vector `axis` (3,)."""
     first = direction(jnp.cross(axis, jnp.eye(3)[jnp.argmin(jnp.abs(axis))]))
     return jnp.stack([first, jnp.cross(axis, first)])
 
 
 def nearby(layers: TwoVectors, angles: Array) -> TwoVectors:
-    """Unit vectors (2, 3) turned by small ``angles`` (4,), two along the `tangents` of each."""
-    return direction(layers + jnp.einsum("la,lac->lc", angles.reshape(2, 2), jax.vmap(tangents)(layers)))
+    """Unit vectors (2, 3) turned by small ``angles`` (4,), two along the `axes_across` of each."""
+    return direction(layers + jnp.einsum("la,lac->lc", angles.reshape(2, 2), jax.vmap(axes_across)(layers)))
 
 
 def _shaped(*shape: int):

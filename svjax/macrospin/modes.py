@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Complex
 
 from svjax.engine.arrays import Scalar
-from svjax.macrospin.model import MacrospinModel, Macrospins, TwoVectors, nearby, tangents
+from svjax.macrospin.model import MacrospinModel, Macrospins, TwoVectors, axes_across, nearby
 
 
 def macrospin_modes(model: MacrospinModel, m: ArrayLike) -> Complex[np.ndarray, "modes"]:
@@ -37,7 +37,7 @@ def at_rest(model: Macrospins, m: TwoVectors, most: int = 30) -> tuple[TwoVector
     """
 
     def linearized(model, m):
-        along = jax.vmap(tangents)(m)
+        along = jax.vmap(axes_across)(m)
         slope = jax.jacfwd(model.time_derivative)(m)
         rate = jnp.einsum("lac,lc->la", along, model.time_derivative(m)).ravel()
         return rate, jnp.einsum("lac,lckd,kbd->lakb", along, slope, along).reshape(4, 4)

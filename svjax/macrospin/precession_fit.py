@@ -24,12 +24,12 @@ from svjax.engine.shown import Shown
 from svjax.macrospin.model import (
     PERPENDICULAR,
     TwoVectors,
+    axes_across,
     direction,
     inverse_length,
     macrospin_solution,
     nearby,
     rotate,
-    tangents,
 )
 from svjax.macrospin.precession_data import check_data
 
@@ -201,7 +201,7 @@ def _periodogram_start(t: Array, m: Array, sizes: Array, start: Array | None) ->
     """The problem, and y at the global minimum of its loss, to within a grid of frequencies 2 pi/(8 T) apart."""
     total = sizes @ (jnp.mean(m, axis=0) if start is None else start)
     axis = direction(total, jnp.sum(sizes))
-    across = jnp.array([1, 1j]) @ tangents(axis)
+    across = jnp.array([1, 1j]) @ axes_across(axis)
     turning = (m[:, 0] - m[:, 1]) @ across
 
     even = jnp.linspace(t[0], t[-1], 2 * t.size - 1)

@@ -71,8 +71,8 @@ def field_change(valve: SpinValve, spins: Spins, turn: Inexact[Array, "spins 3"]
 def torque(valve: SpinValve, spins: Spins, field: Spins) -> Spins:
     """dS/dt, (N_S, 3), of dS/dt = S x B - alpha S x dS/dt, solved for it: [S x B - alpha S x (S x B)]/(1 + alpha^2)."""
     alpha = per_spin(valve, "damping")[:, None]
-    free = jnp.cross(spins, field)
-    return (free - alpha * jnp.cross(spins, free)) / (1 + alpha**2)
+    torque = jnp.cross(spins, field)
+    return (torque - alpha * jnp.cross(spins, torque)) / (1 + alpha**2)
 
 
 @inlined

@@ -22,7 +22,7 @@ BOHR_MAGNETON_EV_PER_T = constants.physical_constants["Bohr magneton in eV/T"][0
 ELEMENTARY_CHARGE_MICROAMPERE_FS = constants.e * 1e21
 """e in microampere femtoseconds: 160.2177 (exact in the SI)."""
 
-Numbers = TypeVar("Numbers", float, np.ndarray, jax.Array)
+Values = TypeVar("Values", float, np.ndarray, jax.Array)
 """A number or an array (NumPy or JAX)."""
 
 
@@ -69,53 +69,53 @@ class Units:
         """2 e gamma/hbar, in microampere: the paper's charge currents, Eqs. (11) and (13), are half of dN/dt."""
         return 2 * ELEMENTARY_CHARGE_MICROAMPERE_FS / self.fs_per_time
 
-    def energy_to_ev(self, energy: Numbers) -> Numbers:
+    def energy_to_ev(self, energy: Values) -> Values:
         """Energies (also voltages times e) in gamma -> eV."""
         return energy * self.gamma_ev
 
-    def energy_from_ev(self, energy_ev: Numbers) -> Numbers:
+    def energy_from_ev(self, energy_ev: Values) -> Values:
         """Energies in eV -> gamma."""
         return energy_ev / self.gamma_ev
 
-    def energy_to_mev(self, energy: Numbers) -> Numbers:
+    def energy_to_mev(self, energy: Values) -> Values:
         """Energies in gamma -> meV."""
         return energy * (1e3 * self.gamma_ev)
 
-    def energy_from_mev(self, energy_mev: Numbers) -> Numbers:
+    def energy_from_mev(self, energy_mev: Values) -> Values:
         """Energies in meV -> gamma."""
         return energy_mev / (1e3 * self.gamma_ev)
 
-    def time_to_fs(self, time: Numbers) -> Numbers:
+    def time_to_fs(self, time: Values) -> Values:
         """Times in hbar/gamma -> fs."""
         return time * self.fs_per_time
 
-    def time_from_fs(self, time_fs: Numbers) -> Numbers:
+    def time_from_fs(self, time_fs: Values) -> Values:
         """Times in fs -> hbar/gamma."""
         return time_fs / self.fs_per_time
 
-    def temperature_to_kelvin(self, temperature: Numbers) -> Numbers:
+    def temperature_to_kelvin(self, temperature: Values) -> Values:
         """Temperatures in gamma/k_B -> K."""
         return temperature * self.kelvin_per_temperature
 
-    def temperature_from_kelvin(self, temperature_kelvin: Numbers) -> Numbers:
+    def temperature_from_kelvin(self, temperature_kelvin: Values) -> Values:
         """Temperatures in K -> gamma/k_B."""
         return temperature_kelvin / self.kelvin_per_temperature
 
-    def field_to_tesla(self, field: Numbers) -> Numbers:
+    def field_to_tesla(self, field: Values) -> Values:
         """Fields B of Eq. (2), in gamma per unit spin -> T."""
         return field * self.tesla_per_field
 
-    def field_from_tesla(self, field_tesla: Numbers) -> Numbers:
+    def field_from_tesla(self, field_tesla: Values) -> Values:
         """Fields in T -> B of Eq. (2), in gamma per unit spin."""
         return field_tesla / self.tesla_per_field
 
-    def current_to_microampere(self, current: Numbers) -> Numbers:
+    def current_to_microampere(self, current: Values) -> Values:
         """Charge currents as the paper defines them (half of dN/dt, Eqs. (11) and (13)), in gamma/hbar -> microampere.
 
         The result is e dN/dt: the sign is that of the particle current, not that of the electron's charge.
         """
         return current * self.microampere_per_current
 
-    def current_from_microampere(self, current_microampere: Numbers) -> Numbers:
+    def current_from_microampere(self, current_microampere: Values) -> Values:
         """Charge currents in microampere -> the paper's half of dN/dt, in gamma/hbar."""
         return current_microampere / self.microampere_per_current

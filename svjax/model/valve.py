@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 from svjax.engine.arrays import Numbers, Spins, known, numerics, on_host, real_array
 from svjax.engine.quantities import quantities, shown
-from svjax.engine.shown import Row, Shown, in_words
+from svjax.engine.shown import Entry, Shown, in_words
 from svjax.lattices import geometries
 from svjax.lattices.bond_lists import split, with_lists
 from svjax.lattices.lattice import Lattice
@@ -102,7 +102,7 @@ class SpinValve(Shown, Leaves):
     def _head(self) -> str:
         return repr(self.lattice).replace("Lattice", "SpinValve")
 
-    def _rows(self) -> list[Row]:
+    def _entries(self) -> list[Entry]:
         """All parameters but those that are absent or zero."""
         given = {name: getattr(self, name) for name in QUANTITIES}
         rows = [

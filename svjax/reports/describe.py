@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def settled(run: xr.Dataset, path: Path) -> xr.Dataset:
     """The run at ``path``, called stopped where nothing writes to it any more."""
     if run.attrs["status"] != "running" or is_locked(path):
         return run
-    return run.assign_attrs(status="stopped", reason=f"`svjax resume {shlex.quote(str(path))}` goes on.")
+    return run.assign_attrs(status="stopped", reason=f"{goes_on(path)}.")
 
 
 def saves_lines(run: xr.Dataset, show: "Show") -> Lines:
@@ -52,14 +52,25 @@ def saves_lines(run: xr.Dataset, show: "Show") -> Lines:
 
 def run_lines(run: xr.Dataset, show: "Show") -> Lines:
     """The bias of a run and the ends of its stages."""
-    bias = json.loads(run.attrs["bias"])
-    shown = ", ".join(f"{name} = {value}" for name, value in bias.items() if name != "kind")
-    lines = [("bias", f"{bias['kind']}: {shown}")]
+    lines = [bias_line(run)]
     for stage, label in ((1, "before the quench"), (2, "at the end")):
         rows = np.flatnonzero(run["stage"].values == stage)
         if len(rows):
             lines += _row_lines(run.isel(time=int(rows[-1])), label, show)
     return lines
+
+
+def bias_line(store: xr.Dataset, swept: Collection[str] = ()) -> tuple[str, str]:
+    """The bias of a run or a sweep, without what of it is ``swept``."""
+    bias = json.loads(store.attrs["bias"])
+    kind = bias.pop("kind")
+    shown = (f"{name} as above" if name in swept else f"{name} = {value}" for name, value in bias.items())
+    return "bias", f"{kind}: {', '.join(shown)}"
+
+
+def goes_on(path: Path) -> str:
+    """How a store that was stopped is taken to its end."""
+    return f"`svjax resume {shlex.quote(str(path))}` goes on"
 
 
 def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
@@ -75,8 +86,7 @@ def describe_curve(curve: xr.Dataset, units: Units | None = None) -> str:
 
 def curve_table(curve: xr.Dataset, units: Units | None = None) -> Table:
     """Heads and rows of a curve: what a voltage's steady state is, or why there is none."""
-    factor = 1.0 if units is None else units.microampere_per_current
-    time = 1.0 if units is None else units.fs_per_time
+    factor, time = (1.0, 1.0) if units is None else (units.microampere_per_current, units.fs_per_time)
     heads = "M_r^x", "M_r^y", "M_r^z", "current" if units is None else "I (uA)", "t_R" if units is None else "t_R (fs)"
     rows = []
     for number, reason in enumerate(json.loads(curve.attrs["reasons"])):

@@ -2,18 +2,17 @@
 
 import json
 import os
-import shlex
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from svjax.model.units import Units
-from svjax.reports.describe import Lines, Show, aligned, made_with, numbers, valve_lines
+from svjax.reports.describe import Lines, Show, aligned, bias_line, goes_on, made_with, numbers, valve_lines
 from svjax.storage.lock import is_locked
+from svjax.storage.status import Status
 from svjax.sweeps.ensemble import ensemble
 from svjax.sweeps.parameter_grid import SEED
-from svjax.sweeps.sweep_dataset import COMPLETE, PENDING
 from svjax.sweeps.sweep_store import counts, open_sweep
 
 MOST_FAILURES = 10
@@ -26,7 +25,7 @@ def describe_sweep(path: str | os.PathLike, units: Units | None = None) -> str:
     lines += [(f"  {name}", axis(values)) for name, values in axes(sweep).items()]
     lines += [*task_lines(sweep, show), *ensemble_lines(sweep)]
     lines += [line for line in valve_lines(json.loads(sweep.attrs["valve"]), show) if line[0] not in swept(sweep)]
-    lines += [bias_line(sweep), made_with(sweep.attrs), *failures(sweep)]
+    lines += [bias_line(sweep, swept(sweep)), made_with(sweep.attrs), *failures(sweep)]
     return aligned(lines)
 
 
@@ -61,7 +60,11 @@ def task_lines(sweep: xr.Dataset, show: Show) -> Lines:
 
 def ensemble_lines(sweep: xr.Dataset) -> Lines:
     """Magnetisations over the number of spins at the end, where seeds are all that differs."""
-    if sweep["status"].dims != (SEED,) or "magnetization" not in sweep or not (sweep["status"] == COMPLETE).any():
+    if (
+        sweep["status"].dims != (SEED,)
+        or "magnetization" not in sweep
+        or not (sweep["status"] == Status.COMPLETE).any()
+    ):
         return []
     last = ensemble(sweep).isel(time=-1)
     lines = [("  over seeds", f"mean of {last['runs'].item()} at the end and its standard error")]
@@ -69,24 +72,13 @@ def ensemble_lines(sweep: xr.Dataset) -> Lines:
     return [*lines, *((f"  {name} / N_S".replace("_", " "), numbers(last[name].values)) for name in parts)]
 
 
-def bias_line(sweep: xr.Dataset) -> tuple[str, str]:
-    """The bias, without what of it is swept."""
-    bias = json.loads(sweep.attrs["bias"])
-    shown = ", ".join(
-        f"{name} {'as above' if name in swept(sweep) else f'= {value}'}"
-        for name, value in bias.items()
-        if name != "kind"
-    )
-    return "bias", f"{bias['kind']}: {shown}"
-
-
 def sweep_status(sweep: xr.Dataset, path: Path | None) -> str:
     """Of a sweep at ``path``; None for one in memory."""
-    if not (sweep["status"].values == PENDING).any():
+    if not (sweep["status"].values == Status.PENDING).any():
         return "complete"
     if path is None:
         return "stopped"
-    return "running" if is_locked(path) else f"stopped; `svjax resume {shlex.quote(str(path))}` goes on"
+    return "running" if is_locked(path) else f"stopped; {goes_on(path)}"
 
 
 def axis(values: list[float]) -> str:
@@ -98,7 +90,7 @@ def axis(values: list[float]) -> str:
 
 def _reached(sweep: xr.Dataset, show: Show) -> str:
     """How far the runs are that have begun and are not finished."""
-    under_way = (sweep["status"].values == PENDING) & np.isfinite(sweep["end"].values)
+    under_way = (sweep["status"].values == Status.PENDING) & np.isfinite(sweep["end"].values)
     last = show.time(sweep["time"].values[-1])
     return f"t = {show.time(sweep['end'].values[under_way].min())} of {last}" if under_way.any() else f"t = {last}"
 
@@ -106,7 +98,7 @@ def _reached(sweep: xr.Dataset, show: Show) -> str:
 def failures(sweep: xr.Dataset) -> Lines:
     """The first points that failed, and why."""
     status, names = sweep["status"].values, json.loads(sweep.attrs["grid"])["values"]
-    failed = np.argwhere((status != PENDING) & (status != COMPLETE))
+    failed = np.argwhere((status != Status.PENDING) & (status != Status.COMPLETE))
     lines = []
     for index in failed[:MOST_FAILURES]:
         point = sweep[["reason"]].isel(dict(zip(sweep["status"].dims, index.tolist(), strict=True)))

@@ -21,7 +21,8 @@ from svjax.simulations.dataset import FORMAT as RUN, UNITS
 from svjax.simulations.diagram import FORMAT as DIAGRAM
 from svjax.simulations.hysteresis import FORMAT as LOOP
 from svjax.storage.records import lattice_from_record
-from svjax.sweeps.sweep_dataset import COMPLETE, FORMAT as SWEEP
+from svjax.storage.status import Status
+from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
 
 CAPTIONS = {
     "magnetization": "Magnetisation of the last layer.",
@@ -53,7 +54,7 @@ def pictures_of(store: xr.Dataset) -> Iterator[Html]:
 
 def _last_point(sweep: xr.Dataset) -> Iterator[Html]:
     """Maps of the last point that is complete."""
-    done = np.argwhere(sweep["status"].values == COMPLETE)
+    done = np.argwhere(sweep["status"].values == Status.COMPLETE)
     if len(done):
         point = sweep.isel(dict(zip(sweep["status"].dims, done[-1].tolist(), strict=True)))
         point = point.isel(time=-1) if "time" in point.dims else point

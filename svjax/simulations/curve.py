@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
 
-from svjax.dynamics.branches import effective_torque, steady_states
+from svjax.dynamics.branches import effective_torque, next_steady_state
 from svjax.dynamics.modes import electron_decays, found_modes
 from svjax.dynamics.steady_state import steady_state
 from svjax.engine.arrays import real_array, whole_number
@@ -17,8 +16,8 @@ from svjax.model.valve import SpinValve, prepare
 from svjax.observables.by_name import default_observables
 from svjax.observables.electronic import current_driven_torque
 from svjax.reservoirs.bias import VoltageDrop, asymmetric, symmetric
-from svjax.simulations.dataset import UNITS
-from svjax.storage.records import provenance, valve_to_record
+from svjax.simulations.dataset import axes, in_rows
+from svjax.storage.records import made_of
 
 FORMAT, FORMAT_VERSION = "svjax-steady", 1
 DROPS: dict[str, Callable[[float], VoltageDrop]] = {"symmetric": symmetric, "asymmetric": asymmetric}
@@ -57,18 +56,18 @@ def steady_curve(
     if not isinstance(voltages, list) or not voltages or not np.all(np.isfinite(voltages)):
         raise ValueError(f"Argument `voltages` must be a list of finite numbers, but is {voltages}.")
     whole_number(modes, "modes", 1)
-    equilibrium = steady_state(valve, DROPS[drop](0.0), allow_unstable=True)
-    last, rows, reasons = (0.0, equilibrium), [], []
+    unbiased = DROPS[drop](0.0)
+    equilibrium = steady_state(valve, unbiased, allow_unstable=True)
+    last, rows, reasons = (unbiased, equilibrium), [], []
     for number, voltage in enumerate(voltages):
         if progress is not None:
             progress(number, voltage)
         try:
-            state = steady_states(
-                valve, [DROPS[drop](v) for v in (last[0], voltage)], spins=last[1].spins, allow_unstable=True
-            )[-1]
-            row, reason = _row(valve, state, equilibrium, DROPS[drop](voltage), modes)
+            bias = DROPS[drop](voltage)
+            state = next_steady_state(valve, last, bias)
+            row, reason = _row(valve, state, equilibrium, bias, modes)
             rows.append(row)
-            last = voltage, state
+            last = bias, state
         except (ValueError, RuntimeError) as error:
             rows.append({})
             reason = str(error)
@@ -100,27 +99,10 @@ def _row(
 
 
 def _dataset(valve: SpinValve, voltages: list[float], drop: str, rows: list[dict], reasons: list[str]) -> xr.Dataset:
-    good = next((row for row in rows if row), None)
-    if good is None:
+    if not any(rows):
         raise ValueError(f"No voltage has a steady state; at the first: {reasons[0]}")
-    variables = {}
-    for name in good:
-        dims, units, meaning = (UNITS | TORQUES)[name]
-        missing = np.full(good[name].shape, np.nan, good[name].dtype)
-        values = np.stack([row.get(name, missing) for row in rows])
-        variables[name] = (("voltage", *dims), values, {"units": units, "long_name": meaning})
-    coordinates = {
-        "voltage": ("voltage", voltages, {"units": "hopping/e", "long_name": f"{drop} voltage drop"}),
-        "layer": [0, 1],
-        "lead": [0, 1],
-        "component": np.array(list("xyz"), dtype=object),
-    }
-    attributes = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "drop": drop,
-        "valve": json.dumps(valve_to_record(valve)),
-        "reasons": json.dumps(reasons),
-        **provenance(),
-    }
-    return xr.Dataset(variables, coordinates, attributes)
+    variables = in_rows(rows, {"voltage": len(rows)}, valve.lattice, TORQUES)
+    notes = {"units": "hopping/e", "long_name": f"{drop} voltage drop"}
+    coordinates = axes(valve.lattice) | {"voltage": ("voltage", voltages, notes)}
+    made = made_of(FORMAT, FORMAT_VERSION, valve, reasons=reasons) | {"drop": drop}
+    return xr.Dataset(variables, coordinates, made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +17,7 @@ from svjax.macrospin.effective_llg import EffectiveLLG
 from svjax.macrospin.phase_diagram import empty_diagram, phase_diagram
 from svjax.model.valve import SpinValve, prepare
 from svjax.simulations.curve import DROPS, check_drop
-from svjax.storage.records import provenance, valve_from_record, valve_to_record
+from svjax.storage.records import digest, made_of, valve_from_record
 
 FORMAT, FORMAT_VERSION = "svjax-diagram", 1
 
@@ -30,8 +29,8 @@ def diagram_dataset(
 
     Arguments: as in `phase_diagram`, with ``drop`` "symmetric" or "asymmetric" for ``bias``.
     """
-    made_of = _attributes(valve, drop)
-    return phase_diagram(valve, voltages, fields, bias=DROPS[drop], **options).assign_attrs(made_of)
+    made = _attributes(valve, drop)
+    return phase_diagram(valve, voltages, fields, bias=DROPS[drop], **options).assign_attrs(made)
 
 
 def empty_dataset(
@@ -53,7 +52,7 @@ def remade(diagram: xr.Dataset, **options: Any) -> xr.Dataset:
 def identity(diagram: xr.Dataset) -> str:
     """Tells the tables of this diagram from those of any other."""
     facts = [diagram.attrs[name] for name in ("valve", "drop", "precision", "angles")]
-    return hashlib.sha256(json.dumps([*facts, diagram["voltage"].values.tolist()]).encode()).hexdigest()
+    return digest([*facts, diagram["voltage"].values.tolist()])
 
 
 def model_to_arrays(model: EffectiveLLG) -> dict[str, np.ndarray]:
@@ -72,6 +71,4 @@ def model_from_arrays(arrays: Mapping[str, np.ndarray]) -> EffectiveLLG:
 
 def _attributes(valve: SpinValve, drop: str) -> dict[str, Any]:
     check_drop(drop)
-    valve = prepare(valve)
-    record = {"valve": json.dumps(valve_to_record(valve)), "drop": drop, "precision": str(valve.dtype)}
-    return {"format": FORMAT, "format_version": FORMAT_VERSION, **record, **provenance()}
+    return made_of(FORMAT, FORMAT_VERSION, prepare(valve)) | {"drop": drop}

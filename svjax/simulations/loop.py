@@ -60,6 +60,11 @@ class Run(Rows):
 
     silent: ClassVar = ("last",)
 
+    @property
+    def step(self) -> int:
+        """The number of the last step, counted from the quench."""
+        return round(self.end / self.plan.dt)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -72,18 +77,6 @@ class Progress:
     total: int
     elapsed: float
     remaining: float
-
-
-@dataclass(frozen=True)
-class Halfway:
-    """A run that stopped at the end of a segment: the ``state`` at ``step``, the ``rows`` up to there, the equilibrium
-    (None before it was reached) and the last full segment (None where there was none)."""
-
-    step: int
-    state: State
-    rows: Rows
-    equilibrium: Equilibrium | None
-    last: Segment | None
 
 
 class Writer(Protocol):
@@ -122,7 +115,7 @@ def carry_out(
     plan: Plan,
     progress: Callable[[Progress], object] | None = None,
     writer: Writer | None = None,
-    half: Halfway | None = None,
+    half: Run | None = None,
 ) -> Run:
     """Run a plan segment by segment, from ``half`` way on; what `three_stage` does after its checks."""
     record, stop = _Record(plan, half), None
@@ -153,7 +146,7 @@ def carry_out(
     return run
 
 
-def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
+def _segments(plan: Plan, half: Run | None) -> Iterator[Segment]:
     """The rows that are there at the start, stage 1 up to step 0, stage 2. Saves fall on multiples of save_every."""
     begin = -plan.relax_steps
     if half is not None:
@@ -165,25 +158,26 @@ def _segments(plan: Plan, half: Halfway | None) -> Iterator[Segment]:
         yield segment
     for stage, start, steps in ((1, -plan.relax_steps, plan.relax_steps), (2, 0, plan.steps)):
         step = plan_step(plan, stage == 2)
-        ends = start + np.cumsum([0, *pieces(steps, plan.save_every, remainder_first=stage == 1)])
-        for first, last in pairwise(ends.tolist()):
-            for begin, end in _left(first, last, segment.end, plan.save_every):
-                before, every = segment.state, min(plan.save_every, end - begin)
-                found = march(step, before, begin, end - begin, every, plan.observe)
-                rows = jax.tree.map(np.asarray, found.observables)
-                if end % plan.save_every or (stage == 1 and every < plan.save_every and end):  # no row of the run
-                    rows = {name: values[:0] for name, values in rows.items()}
-                segment = Segment(stage, begin, end, before, found.state, rows)
-                yield segment
+        for begin, end in stretches(stage, start, steps, plan.save_every, segment.end):
+            before, every = segment.state, min(plan.save_every, end - begin)
+            found = march(step, before, begin, end - begin, every, plan.observe)
+            rows = jax.tree.map(np.asarray, found.observables)
+            if end % plan.save_every or (stage == 1 and every < plan.save_every and end):  # no row of the run
+                rows = {name: values[:0] for name, values in rows.items()}
+            segment = Segment(stage, begin, end, before, found.state, rows)
+            yield segment
 
 
-def _left(first: int, last: int, at: int, save_every: int) -> list[tuple[int, int]]:
-    """What is left of the steps from ``first`` to ``last`` for a run that is ``at`` a step; where that lies within, as
-    after a shorter end of the run, first what leads to the next save."""
-    if not first < at < last:
-        return [(first, last)] if at <= first else []
-    save = min(last, -(-at // save_every) * save_every)
-    return [(begin, end) for begin, end in ((at, save), (save, last)) if begin < end]
+def stretches(
+    stage: int, start: int, steps: int, save_every: int, at: int, longest: int = STEPS_PER_SEGMENT
+) -> Iterator[tuple[int, int]]:
+    """First and last step of the segments of a ``stage`` of ``steps`` from ``start`` on that are left for whoever is
+    ``at`` a step; where that lies within one, as after a shorter end of a run, first what leads to the next save."""
+    ends = start + np.cumsum([0, *pieces(steps, save_every, remainder_first=stage == 1, longest=longest)])
+    for first, last in pairwise(ends.tolist()):
+        save = min(last, -(-at // save_every) * save_every)
+        parts = ((at, save), (save, last)) if first < at < last else ((first, last),)
+        yield from (part for part in parts if at <= part[0] < part[1])
 
 
 def pieces(steps: int, save_every: int, remainder_first: bool, longest: int = STEPS_PER_SEGMENT) -> list[int]:
@@ -206,14 +200,14 @@ def last_full(last: Segment | None, segment: Segment) -> Segment | None:
 class _Record:
     """What has been kept so far."""
 
-    def __init__(self, plan: Plan, half: Halfway | None):
+    def __init__(self, plan: Plan, half: Run | None):
         self.plan, self.state, self.step = plan, plan.initial, -plan.relax_steps
         self.rows: list[dict[str, np.ndarray]] = []
         self.equilibrium: Equilibrium | None = None
         self.last: Segment | None = None
         if half is not None:
             self.state, self.step, self.equilibrium, self.last = half.state, half.step, half.equilibrium, half.last
-            self.rows.append(half.rows.observables)
+            self.rows.append(half.observables)
 
     def add(self, segment: Segment) -> None:
         self.rows.append(segment.observables)

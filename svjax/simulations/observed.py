@@ -15,7 +15,7 @@ from svjax.observables.by_name import Observe
 from svjax.storage.plain import TYPES
 
 RESERVED = (
-    *("time", "stage", "layer", "lead", "component", "site", "spin", "monolayer", "row", "column", "pi_column"),
+    *("time", "stage", "layer", "lead", "component", "site", "bond", "spin", "monolayer", "row", "column", "pi_column"),
     *("mu", "saved", "status", "final_time", "final_rho", "final_pi", "final_spins"),
     *("equilibrium_rho", "equilibrium_pi", "equilibrium_spins", "zarr.json"),
 )

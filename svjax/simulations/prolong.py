@@ -17,12 +17,12 @@ import zarr
 
 from svjax.dynamics.step_size import whole_steps
 from svjax.reservoirs.bias import Bias
-from svjax.simulations.dataset import FINISHED, STATUS
 from svjax.simulations.run_checkpoint import of_state, reidentified, run_checkpoint
-from svjax.simulations.runs import load_state
+from svjax.simulations.runs import load_state, write_status
 from svjax.storage.checkpoint import Contents
 from svjax.storage.folders import array_of, saving
 from svjax.storage.lock import Lock
+from svjax.storage.status import FINISHED, Status
 
 
 def prolong(path: Path, dataset: xr.Dataset, found: Contents | None, bias: Bias, until: float) -> None:
@@ -36,7 +36,7 @@ def prolong(path: Path, dataset: xr.Dataset, found: Contents | None, bias: Bias,
     if steps <= before:
         raise ValueError(f"Argument `until` must be later than the run's end, t = {before * dt:g}, but is {until:g}.")
     times = every * np.arange(before // every + 1, steps // every + 1) * dt
-    new = {"duration": steps * dt, "status": "running", "reason": ""}
+    new = {"duration": steps * dt, "status": Status.RUNNING.word, "reason": ""}
     if made := dataset.attrs.get("command"):
         new["command"] = f"{made} && svjax resume {shlex.quote(str(path))} --until {until:g}"
     if dataset.attrs["status"] in FINISHED:
@@ -50,7 +50,7 @@ def prolong(path: Path, dataset: xr.Dataset, found: Contents | None, bias: Bias,
             rows = _lay_out(path, before // every, times, bias)
             run_checkpoint(path).save(*contents)
             _end_later(path, rows, new)
-            array_of(zarr.open_group(path, mode="r+"), "status")[...] = STATUS.index("running")
+            write_status(zarr.open_group(path, mode="r+"), Status.RUNNING.word)
     finally:
         lock.release()
 

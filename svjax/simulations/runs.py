@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,24 @@ from svjax.model.equations import State
 from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.convergence import Convergence
-from svjax.simulations.dataset import FINISHED, FORMAT, FORMAT_VERSION, STATES, STATUS, layout
-from svjax.simulations.loop import Halfway, Run, Segment, last_full
+from svjax.simulations.dataset import (
+    FORMAT,
+    FORMAT_VERSION,
+    known,
+    state_from_arrays,
+    state_to_arrays,
+    variables,
+)
+from svjax.simulations.loop import Run, Segment, last_full
 from svjax.simulations.plan import Equilibrium, Plan
 from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
-from svjax.simulations.tables import write_dataset
 from svjax.storage.folders import array_of, check_target, place, saving
+from svjax.storage.layout import lay_out
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
-
-ROWS_PER_CHUNK = 1024
-SECONDS_PER_FLUSH = 2.0
-SAVING_SHARE = 0.05
-"""Of the time of a run that saving may take; beyond it, flushes become rarer."""
+from svjax.storage.row_buffer import RowBuffer
+from svjax.storage.status import FINISHED, number_of, word_of
 
 
 class RunWriter:
@@ -47,48 +50,44 @@ class RunWriter:
     """
 
     def __init__(self, path: str | os.PathLike, *, overwrite: bool = False, command: str | None = None):
-        self.path, self.saved, self.group, self.lock = tidy_path(path), 0, None, None
+        self.path, self.group, self.lock, self.rows = tidy_path(path), None, None, RowBuffer(self._write)
         check_target(self.path, overwrite, FORMAT)
         self.overwrite, self.made_by = overwrite, {} if command is None else {"command": command}
-        self.waiting: list[dict[str, np.ndarray]] = []
         self.last: Segment | None = None
-        self.flushed, self.cost = 0.0, 0.0
 
     def __repr__(self) -> str:
-        return f"RunWriter: {self.path}, {self.saved} rows saved"
+        return f"RunWriter: {self.path}, {self.rows.saved} rows saved"
 
     @staticmethod
-    def reopen(path: Path, half: Halfway) -> "RunWriter":
+    def reopen(path: Path, half: Run) -> "RunWriter":
         """The writer of a run that stopped ``half`` way."""
         writer = object.__new__(RunWriter)
-        writer.path, writer.saved, writer.lock = path, len(half.rows.t), Lock(path)
-        writer.waiting, writer.last = [], half.last
-        writer.flushed, writer.cost = time.monotonic(), 0.0
+        writer.path, writer.last, writer.lock = path, half.last, Lock(path)
+        writer.rows = RowBuffer(writer._write, len(half.t))
         writer._open(path)
         return writer
 
     def append(self, plan: Plan, segment: Segment) -> None:
         """Save a segment's rows (every two seconds or so), and the equilibrium when it is reached."""
         self.last = last_full(self.last, segment)
-        self.waiting.append(segment.observables)
+        self.rows.add(segment.observables)
         if self.group is None:
             self.lock = place(self.path, lambda folder: self._create(folder, plan, segment), self.overwrite)
             self._open(self.path)
-        elif segment.end == 0 or time.monotonic() - self.flushed > max(SECONDS_PER_FLUSH, self.cost / SAVING_SHARE):
+        elif segment.end == 0 or self.rows.due:
             with saving(self.path):
-                self._flush(plan, segment.end, segment.state)
+                self._save(plan, segment.end, segment.state)
 
     def finish(self, run: Run) -> None:
         """Save what is left, the last state and, last of all, the status."""
         if self.group is None:
             return
-        self.waiting = [{name: values[self.saved :] for name, values in run.observables.items()}]
+        self.rows.waiting = [{name: values[self.rows.saved :] for name, values in run.observables.items()}]
         with saving(self.path):
-            self._flush(run.plan, round(run.end / run.plan.dt), run.state)
+            self._save(run.plan, run.step, run.state)
             _write_state(self.group, "final", run.state)
             array_of(self.group, "final_time")[...] = run.end
-            self.group.attrs.update({"status": run.status, "reason": run.reason})
-            array_of(self.group, "status")[...] = STATUS.index(run.status)
+            write_status(self.group, run.status, run.reason)
 
     def close(self) -> None:
         """Let other processes write to the folder."""
@@ -97,38 +96,38 @@ class RunWriter:
 
     def _create(self, folder: Path, plan: Plan, segment: Segment) -> None:
         rows = segment.observables
-        chunks = {name: {"chunks": (ROWS_PER_CHUNK, *rows[name].shape[1:])} for name in rows}
-        write_dataset(folder, layout(plan, rows).assign_attrs(self.made_by), chunks)
+        lay_out(folder, variables(plan, rows), known(plan, rows).assign_attrs(self.made_by))
         self._open(folder)
-        self._flush(plan, segment.end, segment.state)
+        self._save(plan, segment.end, segment.state)
 
     def _open(self, folder: Path) -> None:
         self.group = zarr.open_group(folder, mode="r+")
         self.checkpoint = run_checkpoint(folder)
         self.checkpoint.load()
 
-    def _flush(self, plan: Plan, step: int, state: State) -> None:
-        """Write the rows that wait, their number, and behind them a checkpoint."""
+    def _save(self, plan: Plan, step: int, state: State) -> None:
+        """Write the rows that wait, and behind them a checkpoint."""
         assert self.group is not None
-        started = time.monotonic()
         if step == 0:
             _write_state(self.group, "equilibrium", state)
-        rows = {name: np.concatenate([part[name] for part in self.waiting]) for name in self.waiting[0]}
-        end = self.saved + len(next(iter(rows.values())))
+        attributes = self.group.attrs
+        self.rows.save(lambda: self.checkpoint.save(*to_checkpoint(plan, step, state, self.last, attributes)))
+
+    def _write(self, rows: dict[str, np.ndarray], first: int) -> None:
+        """Write rows, and their number behind them."""
+        assert self.group is not None
+        end = first + len(next(iter(rows.values())))
         for name, values in rows.items():
-            array_of(self.group, name)[self.saved : end] = values
+            array_of(self.group, name)[first:end] = values
         array_of(self.group, "saved")[...] = end
-        self.checkpoint.save(*to_checkpoint(plan, step, state, self.last, self.group.attrs))
-        self.saved, self.waiting, self.flushed = end, [], time.monotonic()
-        self.cost = self.flushed - started
 
 
 def save_run(path: str | os.PathLike, run: Run, *, overwrite: bool = False) -> None:
     """Write a run of `three_stage` to the folder ``path``."""
-    writer, step = RunWriter(path, overwrite=overwrite), round(run.end / run.plan.dt)
+    writer = RunWriter(path, overwrite=overwrite)
     try:
         writer.last = run.last
-        writer.append(run.plan, Segment(0, step, step, run.state, run.state, run.observables))
+        writer.append(run.plan, Segment(0, run.step, run.step, run.state, run.state, run.observables))
         if run.equilibrium is not None:
             assert writer.group is not None
             _write_state(writer.group, "equilibrium", run.equilibrium.state)
@@ -159,7 +158,7 @@ def open_run(path: str | os.PathLike) -> xr.Dataset:
     check_plain(path, FORMAT, FORMAT_VERSION)
     dataset = xr.open_zarr(path, consolidated=True)
     try:
-        saved, status = int(dataset["saved"]), STATUS[int(dataset["status"])]
+        saved, status = int(dataset["saved"]), word_of(int(dataset["status"]), dataset["status"].attrs)
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"Argument `path` must be an intact svjax run, but {path} is not ({error}).") from None
     return dataset.isel(time=slice(0, saved)).assign_attrs(status=status)
@@ -177,10 +176,10 @@ def load_bias(dataset: xr.Dataset) -> Bias:
 
 def load_state(dataset: xr.Dataset, which: str = "final") -> State:
     """The last ``state`` of a run, at ``dataset.final_time``, or with ``which="equilibrium"`` the one at the quench."""
-    parts = {name: jnp.asarray(dataset[f"{which}_{name}"].values) for name in STATES}
-    if not bool(jnp.isfinite(parts["spins"]).all()):
+    state = state_from_arrays(dataset, f"{which}_")
+    if not bool(jnp.isfinite(state.spins).all()):
         raise ValueError(f"This run holds no {which} state; it stopped before.")
-    return State(**parts)
+    return state
 
 
 def load_equilibrium(dataset: xr.Dataset) -> Equilibrium:
@@ -206,6 +205,13 @@ def _attribute(dataset: xr.Dataset, name: str) -> Any:
         ) from None
 
 
+def write_status(group: zarr.Group, status: str, reason: str = "") -> None:
+    """Write what has become of a run, and last of all its number."""
+    group.attrs.update({"status": status, "reason": reason})
+    number = array_of(group, "status")
+    number[...] = number_of(status, number.attrs.asdict())
+
+
 def _write_state(group: zarr.Group, which: str, state: State) -> None:
-    for name in STATES:
-        array_of(group, f"{which}_{name}")[...] = np.asarray(getattr(state, name))
+    for name, part in state_to_arrays(state, f"{which}_").items():
+        array_of(group, name)[...] = part

@@ -1,7 +1,5 @@
 """Drives and keys as plain data, and back: what a run depends on beside its valve and its bias."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +11,7 @@ from jaxtyping import Array
 from svjax.engine.arrays import real_array
 from svjax.model.drives import Drive, FieldPulse, PeierlsPulse, Ramp
 from svjax.model.valve import SpinValve
-from svjax.storage.records import SAMPLES, valve_to_record
+from svjax.storage.records import SAMPLES, digest, valve_to_record
 
 DRIVES = {kind.__name__: kind for kind in (FieldPulse, PeierlsPulse, Ramp)}
 
@@ -26,8 +24,7 @@ def drive_to_record(drive: Drive | None, valve: SpinValve) -> dict[str, Any] | N
     kind = type(drive).__name__
     if DRIVES.get(kind) is not type(drive):
         driven = [valve_to_record(drive(valve, jnp.asarray(t, valve.dtype))) for t in SAMPLES]
-        digest = hashlib.sha256(json.dumps(driven).encode()).hexdigest()
-        return {"kind": "function", "name": getattr(drive, "__qualname__", kind), "digest": digest}
+        return {"kind": "function", "name": getattr(drive, "__qualname__", kind), "digest": digest(driven)}
     values = dict(vars(drive))
     values |= vars(values.pop("envelope")) if "envelope" in values else {}
     return {"kind": kind} | {name: _plain(value) for name, value in values.items()}

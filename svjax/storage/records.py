@@ -1,5 +1,7 @@
 """Valves and biases as plain data that JSON can hold, and back, exactly; nothing that is read is ever executed."""
 
+import hashlib
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import fields
@@ -117,6 +119,18 @@ def bias_from_record(record: Mapping[str, Any]) -> Bias:
     static = {"shape": tuple(values.pop("shape"))} if "shape" in values else {}
     leaves: dict[str, Any] = {name: real_array(value) for name, value in values.items()} | static
     return kind(**leaves)
+
+
+def made_of(kind: str, number: int, valve: SpinValve, **records: Any) -> dict[str, Any]:
+    """The attributes of a store of this ``kind`` and version: the valve and other ``records`` as JSON, the precision,
+    versions and device."""
+    texts = {name: json.dumps(record) for name, record in ({"valve": valve_to_record(valve)} | records).items()}
+    return {"format": kind, "format_version": number, **texts, "precision": str(valve.dtype), **provenance()}
+
+
+def digest(record: Any) -> str:
+    """Tells plain data from any other."""
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def provenance() -> dict[str, str]:

@@ -41,8 +41,8 @@ class Size:
             )
         if folder is not None:
             there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-            if self.disk > (free := shutil.disk_usage(there).free):
-                raise OSError(f"This needs {in_bytes(self.disk)} on disk ({self}), and {there} has {in_bytes(free)}.")
+            if self.disk > (left := shutil.disk_usage(there).free):
+                raise OSError(f"This needs {in_bytes(self.disk)} on disk ({self}), and {there} has {in_bytes(left)}.")
 
 
 def size_of_run(steps: int, save_every: int, row: dict[str, np.ndarray], state: State) -> Size:

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from svjax.sweeps.sweep_dataset import COMPLETE
+from svjax.storage.status import Status
 
 
 def ensemble(sweep: xr.Dataset, over: str = "seed") -> xr.Dataset:
@@ -15,7 +15,7 @@ def ensemble(sweep: xr.Dataset, over: str = "seed") -> xr.Dataset:
     """
     if over not in sweep["status"].dims:
         raise ValueError(f"Argument `over` must be a dimension of the sweep, but is {over!r}.")
-    good = sweep["status"] == COMPLETE
+    good = sweep["status"] == Status.COMPLETE
     found = {"runs": good.sum(over)}
     for name, values in sweep.data_vars.items():
         if over in values.dims and np.issubdtype(values.dtype, np.inexact):

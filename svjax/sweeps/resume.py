@@ -15,25 +15,26 @@ import zarr
 
 from svjax.dynamics.step_size import whole_steps
 from svjax.electrons.stationary import stationary
-from svjax.engine.devices import lead
+from svjax.engine.devices import on_first
 from svjax.engine.methods import as_method
 from svjax.model.drives import Drive
 from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables, Observe, as_observe, default_observables
 from svjax.reservoirs.bias import Bias
-from svjax.simulations.dataset import FINISHED, FORMAT as RUN, FORMAT_VERSION as RUN_VERSION, STATUS
+from svjax.simulations.dataset import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION
 from svjax.simulations.diagram import FORMAT as DIAGRAM, FORMAT_VERSION as DIAGRAM_VERSION
-from svjax.simulations.loop import Halfway, Progress, Run, carry_out
+from svjax.simulations.loop import Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
 from svjax.simulations.prolong import prolong
 from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
-from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run
+from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run, write_status
 from svjax.simulations.tables import finish_diagram
+from svjax.storage.checkpoint import Contents
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record
-from svjax.storage.folders import array_of
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, store_format, tidy_path
 from svjax.storage.records import bias_to_record, provenance
+from svjax.storage.status import FINISHED, Status
 from svjax.sweeps.sweep import Watch, carry_out_sweep
 from svjax.sweeps.sweep_dataset import FORMAT as SWEEP, FORMAT_VERSION as SWEEP_VERSION
 from svjax.sweeps.sweep_store import load_plan, open_sweep
@@ -85,7 +86,7 @@ def resume_sweep(
     """Compute what is left of the sweep at ``path``."""
     warn_of_changes(check_plain(path, SWEEP, SWEEP_VERSION))
     plan, locks = load_plan(path, bias, drive), []
-    lead(lambda: locks.append(Lock(path)))
+    on_first(lambda: locks.append(Lock(path)))
     carry_out_sweep(path, plan, locks, progress)
     return open_sweep(path)
 
@@ -112,7 +113,7 @@ def resume_run(
     dataset = open_run(path)
     found = run_checkpoint(path).load()
     finished = dataset.attrs["status"] in FINISHED
-    if dataset.attrs["status"] == "diverged":
+    if dataset.attrs["status"] == Status.DIVERGED.word:
         raise ValueError(f"The run at {path} cannot be continued: {dataset.attrs['reason']}")
     if found is None and not finished:
         raise ValueError(f"The run at {path} cannot be continued: it has no intact checkpoint.")
@@ -128,37 +129,35 @@ def resume_run(
     if found is None:
         return None
     warn_of_changes(facts)
-    plan, half = _plan(dataset, found, bias, observe, drive)
+    half = _stopped(dataset, found, bias, observe, drive)
     writer = RunWriter.reopen(path, half)
     try:
-        group = zarr.open_group(path, mode="r+")
-        group.attrs.update({"status": "running", "reason": ""})
-        array_of(group, "status")[...] = STATUS.index("running")
-        return carry_out(plan, progress, writer, half)
+        write_status(zarr.open_group(path, mode="r+"), Status.RUNNING.word)
+        return carry_out(half.plan, progress, writer, half)
     finally:
         writer.close()
 
 
-def _plan(
+def _stopped(
     dataset: xr.Dataset,
-    found,
+    found: Contents,
     bias: Bias | None,
     observe: Observe | Sequence[str] | None,
     drive: Drive | None,
-) -> tuple[Plan, Halfway]:
-    """The plan of a stored run, and where in it the checkpoint is."""
+) -> Run:
+    """A stored run as it was at its checkpoint."""
     valve, dt, bias = load_valve(dataset), float(dataset.attrs["dt"]), _bias(dataset, bias)
     drive, key = _drive(dataset, valve, drive), key_from_record(json.loads(dataset.attrs.get("key", "null")))
     names = json.loads(dataset.attrs["observables"])
     rows = Rows(dataset["time"].values, dataset["stage"].values, {name: dataset[name].values for name in names})
     equilibrium = load_equilibrium(dataset) if found[1]["step"] >= 0 else None
-    half = from_checkpoint(found, rows, equilibrium, dt)
     initial = stationary(valve, found[0]["initial_spins"]) if equilibrium is None else equilibrium.state
     steps, relax = whole_steps(dataset.attrs["duration"], dt), whole_steps(dataset.attrs["relax"], dt, "relax")
     every, method = int(dataset.attrs["save_every"]), as_method(dataset.attrs["method"])
     relax = relax if equilibrium is None else 0
     observe = _observe(dataset, observe)
-    return Plan(valve, bias, dt, every, method, relax, steps, initial, observe, equilibrium, drive, key), half
+    plan = Plan(valve, bias, dt, every, method, relax, steps, initial, observe, equilibrium, drive, key)
+    return from_checkpoint(found, rows, plan)
 
 
 def _bias(dataset: xr.Dataset, bias: Bias | None) -> Bias:

@@ -14,14 +14,15 @@ from zarr.storage import MemoryStore
 
 from svjax.engine.arrays import Numbers
 from svjax.engine.clock import Clock
-from svjax.engine.devices import lead, together
+from svjax.engine.devices import on_first, together
 from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.storage.folders import check_target, place
 from svjax.storage.lock import Lock
 from svjax.storage.plain import tidy_path
+from svjax.storage.status import Status
 from svjax.sweeps.parameter_grid import Tile
-from svjax.sweeps.sweep_dataset import FORMAT, PENDING, SweepPlan
+from svjax.sweeps.sweep_dataset import FORMAT, SweepPlan
 from svjax.sweeps.sweep_plan import plan_sweep
 from svjax.sweeps.sweep_store import SweepStore, build, load_plan, load_sweep, open_sweep
 from svjax.sweeps.tasks import RunTask, Task
@@ -102,7 +103,7 @@ def create_and_run(
         check_target(path, overwrite, FORMAT)
         locks.append(place(path, lambda folder: build(plan, folder, command), overwrite))
 
-    lead(create)
+    on_first(create)
     carry_out_sweep(path, plan, locks, progress)
 
 
@@ -127,7 +128,7 @@ def _carry_out_share(path: Path | MemoryStore, plan: SweepPlan, locks: list[Lock
             raise ValueError(f"The processes must make the same call, but {path} is not the sweep of process {rank}.")
     store = SweepStore(path, plan)
     status, mine = store.status(), plan.tiles[rank::count]
-    left = [tile for tile in mine if (status[tile.region] == PENDING).any()]
+    left = [tile for tile in mine if (status[tile.region] == Status.PENDING).any()]
     watch, runner = _Watch(mine, left, progress), Runner(plan, store)
     for tile in left:
         runner.run(tile, watch.tick)

@@ -1,13 +1,10 @@
 """What a stored sweep looks like: its variables along the grid, coordinates with units, and attributes."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from svjax.electrons.stationary import stationary
@@ -15,24 +12,19 @@ from svjax.model.equations import State
 from svjax.model.parameters import SYMBOLS
 from svjax.model.valve import SpinValve, aligned_spins
 from svjax.reservoirs.bias import Bias
-from svjax.simulations.dataset import STATES, UNITS
-from svjax.storage.records import bias_to_record, provenance, valve_to_record
+from svjax.simulations.dataset import UNITS, axes, labelled, state_variables
+from svjax.storage.layout import Variable
+from svjax.storage.records import bias_to_record, digest, made_of, valve_to_record
 from svjax.storage.size import COPIES, Size, bytes_of
+from svjax.storage.status import OF_POINTS, flags
 from svjax.sweeps.batch import steady_point
 from svjax.sweeps.parameter_grid import Grid, Tile, tiles
 from svjax.sweeps.tasks import RunTask, Task, task_to_record
 
 FORMAT, FORMAT_VERSION = "svjax-sweep", 1
-PENDING, COMPLETE, DIVERGED, NOT_CONVERGED, REFUSED, INACCURATE = range(6)
-STATUS = ("pending", "complete", "diverged", "not_converged", "refused", "inaccurate")
 OTHER_UNITS = {
     "residual": ((), "hopping", "max |S x B|"),
     "rates": (("mode",), "hopping/hbar", "complex rates lambda of small turns of the spins, 1/t_R = -Re lambda"),
-}
-MEANINGS = {
-    "layer": "magnetic layer; 1 is the free layer",
-    "lead": "lead; of two, 0 is left and 1 is right",
-    "time": "time since the quench",
 }
 CHUNK_BYTES = 2**21
 
@@ -101,11 +93,7 @@ class SweepPlan:
     @cached_property
     def identity(self) -> str:
         """Tells this sweep from any other."""
-        return hashlib.sha256(json.dumps(self.record).encode()).hexdigest()
-
-
-Variable = tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...], Any, dict[str, Any]]
-"""Dimensions, shape, chunks, type and attributes of a variable."""
+        return digest(self.record)
 
 
 def variables(plan: SweepPlan) -> dict[str, Variable]:
@@ -114,30 +102,24 @@ def variables(plan: SweepPlan) -> dict[str, Variable]:
     points = int(np.prod(block))
     found: dict[str, Variable] = {}
     for name, part in plan.outputs.items():
-        axes = tuple(f"{name}_{k}" for k in range(1, len(part.shape) + 1))
-        dims, units, meaning = (UNITS | OTHER_UNITS).get(name, (axes, "", ""))
+        dims, notes = labelled(name, part.shape, plan.valve.lattice, UNITS | OTHER_UNITS)
         row_bytes = max(1, points * int(np.prod(part.shape)) * np.dtype(part.dtype).itemsize)
         time = () if rows is None else (len(rows),)
         chunk = () if rows is None else (int(np.clip(CHUNK_BYTES // row_bytes, 1, len(rows))),)
         lengths = (*grid.shape, *time, *part.shape), (*block, *chunk, *part.shape)
-        attributes = {"units": units, "long_name": meaning}
-        found[name] = ((*grid.dims, *("time",)[: len(time)], *dims), *lengths, part.dtype, attributes)
+        found[name] = Variable((*grid.dims, *("time",)[: len(time)], *dims), *lengths, part.dtype, notes)
     if isinstance(plan.task, RunTask):
         found["end"] = _per_point(plan, np.float64, units="hbar/hopping", long_name="time of the last row")
         if plan.task.last_state:
-            for name, dims in STATES.items():
-                part = getattr(plan.state, name)
-                shape, chunks = (*grid.shape, *part.shape), (*block, *part.shape)
-                found[f"final_{name}"] = ((*grid.dims, *dims), shape, chunks, part.dtype, {"units": "1"})
+            found |= state_variables("final", plan.state, (grid.dims, grid.shape, block))
     found["reason"] = _per_point(plan, str, long_name="why a point is not complete")
     found["begun"] = _per_point(plan, np.int32, long_name="how often a process began or continued this point")
-    flags = {"flag_values": list(range(len(STATUS))), "flag_meanings": " ".join(STATUS)}
-    found["status"] = _per_point(plan, np.int8, **flags)
+    found["status"] = _per_point(plan, np.int8, **flags(OF_POINTS))
     return found
 
 
 def _per_point(plan: SweepPlan, dtype: Any, **attributes: Any) -> Variable:
-    return plan.grid.dims, plan.grid.shape, plan.block, dtype, attributes
+    return Variable(plan.grid.dims, plan.grid.shape, plan.block, dtype, attributes)
 
 
 def coordinates(plan: SweepPlan) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
@@ -146,26 +128,14 @@ def coordinates(plan: SweepPlan) -> dict[str, tuple[tuple[str, ...], np.ndarray,
     for name, values in zip(plan.grid.names, plan.grid.values, strict=True):
         symbol, units = SYMBOLS.get(name.split("[")[0], (name, ""))
         found[name] = (plan.grid.dims if plan.grid.zipped else (name,), values, {"units": units, "long_name": symbol})
-    if plan.times is not None:
-        found["time"] = (("time",), plan.times, {"units": "hbar/hopping", "long_name": MEANINGS["time"]})
-    lattice = plan.valve.lattice
-    for dim, count in (("layer", len(lattice.layers)), ("lead", len(lattice.contacts))):
-        found[dim] = ((dim,), np.arange(count), {"long_name": MEANINGS[dim]})
-    found["component"] = (("component",), np.array(list("xyz"), dtype=object), {})
-    return found
+    return found | axes(plan.valve.lattice, plan.times)
 
 
 def attributes(plan: SweepPlan) -> dict[str, Any]:
     """What the sweep was made of and with."""
-    made = {name: json.dumps(part) for name, part in plan.record.items()}
-    devices = jax.local_devices()
-    return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **made,
+    records = {name: record for name, record in plan.record.items() if name != "valve"}
+    return made_of(FORMAT, FORMAT_VERSION, plan.valve, **records) | {
         "identity": plan.identity,
-        "precision": str(jnp.asarray(plan.valve.j_sd).dtype),
-        **provenance(),
-        "devices": len(devices),
+        "devices": jax.local_device_count(),
         "processes": jax.process_count(),
     }

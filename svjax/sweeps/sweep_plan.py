@@ -20,6 +20,7 @@ from svjax.model.noise import drawn_spins
 from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
 from svjax.reservoirs.bias import Bias, as_bias, described, symmetric
 from svjax.simulations.loop import STEPS_PER_SEGMENT
+from svjax.storage.size import bytes_of
 from svjax.sweeps.parameter_grid import SEED, Grid, choose_block, make_grid, one_point
 from svjax.sweeps.points import refusal
 from svjax.sweeps.sweep_dataset import SweepPlan, variables
@@ -117,8 +118,7 @@ def batch_that_fits(valve: SpinValve, bias: Bias, task: Task, grid: Grid) -> int
     """As many points as fit into half of the memory and leave no process without a tile."""
     devices = jax.local_devices()
     probe = SweepPlan(valve, bias, task, grid, (1,) * len(grid.shape), STEPS_PER_SEGMENT)
-    of_state = sum(part.size * part.dtype.itemsize for part in jax.tree.leaves(probe.state))
-    of_row = sum(part.size * part.dtype.itemsize for part in probe.outputs.values())
+    of_state, of_row = bytes_of(probe.state), bytes_of(probe.outputs)
     copies = COPIES.get(devices[0].platform, COPIES_ELSEWHERE)
     free = sum(_memory(device) for device in devices) if devices[0].platform != "cpu" else _memory(devices[0])
     fitting = free // (2 * (copies * of_state + STEPS_PER_SEGMENT * of_row))

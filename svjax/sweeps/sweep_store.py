@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import ZstdCodec
 from zarr.storage import MemoryStore
 
 from svjax.model.drives import Drive
 from svjax.reservoirs.bias import Bias
 from svjax.storage.checkpoint import FOLDER, Checkpoint
 from svjax.storage.folders import array_of, reading, saving
+from svjax.storage.layout import lay_out
 from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
+from svjax.storage.status import OF_POINTS, Status
 from svjax.sweeps.parameter_grid import Tile, make_grid
 from svjax.sweeps.sweep_dataset import (
     FORMAT,
     FORMAT_VERSION,
-    PENDING,
-    STATUS,
     SweepPlan,
     attributes,
     coordinates,
@@ -41,33 +39,8 @@ from svjax.sweeps.tasks import seeds_of, task_from_record
 
 def build(plan: SweepPlan, path: Path | MemoryStore, command: str | None = None) -> None:
     """Lay out the store of a whole sweep, nan where nothing has been computed, with the ``command`` that made it."""
-    group = zarr.create_group(path, zarr_format=3)
-    packed = ZstdCodec(checksum=True)
-    for name, (dims, shape, chunks, dtype, notes) in variables(plan).items():
-        group.create_array(
-            name,
-            shape=shape,
-            chunks=tuple(max(1, length) for length in chunks),
-            dtype=dtype,
-            fill_value=_empty(dtype),
-            dimension_names=dims,
-            attributes=notes,
-            compressors=packed,
-        )
     made_by = {} if command is None else {"command": command}
-    xr.Dataset(coords=coordinates(plan), attrs=attributes(plan) | made_by).to_zarr(
-        path, mode="a", zarr_format=3, consolidated=False
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(path, zarr_format=3)
-
-
-def _empty(dtype: Any) -> Any:
-    """What an array holds where nothing has been written."""
-    if dtype is str:
-        return ""
-    return np.dtype(dtype).type(0 if np.issubdtype(dtype, np.integer) else np.nan)
+    lay_out(path, variables(plan), xr.Dataset(coords=coordinates(plan), attrs=attributes(plan) | made_by))
 
 
 class SweepStore:
@@ -109,7 +82,7 @@ class SweepStore:
 
     def close(self) -> None:
         """Remove what only an unfinished sweep needs."""
-        if isinstance(self.path, Path) and not (self.status() == PENDING).any():
+        if isinstance(self.path, Path) and not (self.status() == Status.PENDING).any():
             shutil.rmtree(self.path / FOLDER, ignore_errors=True)
 
 
@@ -164,5 +137,5 @@ def _attribute(facts: Mapping[str, Any], path: Path, name: str) -> Any:
 
 def counts(dataset: xr.Dataset) -> dict[str, int]:
     """How many points have each status."""
-    found = np.bincount(dataset["status"].values.ravel(), minlength=len(STATUS))
-    return dict(zip(STATUS, found.tolist(), strict=True))
+    found = dataset["status"].values
+    return {status.word: int(np.sum(found == status)) for status in OF_POINTS}

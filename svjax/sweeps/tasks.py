@@ -19,8 +19,24 @@ from svjax.observables.by_name import Observables, as_names, default_names
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record, key_to_record
 
 
+class Observing:
+    """A task with names ``observe`` of what it saves, the default observables if None."""
+
+    observe: tuple[str, ...] | None
+
+    def observables(self, valve: SpinValve) -> Observables:
+        """What is saved of each state of ``valve``."""
+        return Observables(default_names(valve) if self.observe is None else self.observe)
+
+    def _check_names(self) -> None:
+        """Make the names of a new task a tuple, and look them up."""
+        if self.observe is not None:
+            object.__setattr__(self, "observe", as_names(self.observe))
+            Observables(self.observe)
+
+
 @dataclass(frozen=True)
-class RunTask:
+class RunTask(Observing):
     """A run at every point, from the quench at t = 0 on, where the bias is switched on.
 
     - `duration`, `dt`, `method`, `save_every`: as in `evolve`; the row at t = 0 is saved too. None for ``dt``: the
@@ -57,7 +73,7 @@ class RunTask:
             whole_steps(getattr(self, name), self.step, name)
         if self.save_every is not None:
             whole_number(self.save_every, "save_every", 1)
-        _check_names(self)
+        self._check_names()
         if not isinstance(self.start, str):
             spins = real_array(self.start, "start")
             object.__setattr__(self, "start", tuple(map(tuple, spins.reshape(-1, 3).tolist())))
@@ -97,13 +113,9 @@ class RunTask:
     def relax_steps(self) -> int:
         return whole_steps(self.relax, self.step, "relax")
 
-    def observables(self, valve: SpinValve) -> Observables:
-        """What is saved of a run of ``valve``."""
-        return _observables(self, valve)
-
 
 @dataclass(frozen=True)
-class SteadyTask:
+class SteadyTask(Observing):
     """The torque-free steady state of every point, from aligned spins, with its magnetisations and currents, or what
     ``observe`` names.
 
@@ -114,15 +126,11 @@ class SteadyTask:
     observe: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        _check_names(self)
-
-    def observables(self, valve: SpinValve) -> Observables:
-        """What is saved of each state."""
-        return _observables(self, valve)
+        self._check_names()
 
 
 @dataclass(frozen=True)
-class ModesTask:
+class ModesTask(Observing):
     """`relaxation_modes` of the steady state of every point, beside what `SteadyTask` saves; ``count`` of them in
     ``order`` "frequency" or "decay"."""
 
@@ -132,15 +140,11 @@ class ModesTask:
     observe: tuple[str, ...] | None = None
 
     def __post_init__(self):
-        _check_names(self)
+        self._check_names()
         if self.count != int(self.count) or self.count < 1:
             raise ValueError(f"Argument `count` must be a whole number of at least 1, but is {self.count}.")
         if self.order not in ("frequency", "decay"):
             raise ValueError(f"Argument `order` must be 'frequency' or 'decay', but is {self.order!r}.")
-
-    def observables(self, valve: SpinValve) -> Observables:
-        """What is saved of each state, beside the rates."""
-        return _observables(self, valve)
 
 
 Task = RunTask | SteadyTask | ModesTask
@@ -150,17 +154,6 @@ TASKS: dict[str, type[Task]] = {"run": RunTask, "steady": SteadyTask, "modes": M
 def seeds_of(task: Task) -> bool | None:
     """`RunTask.seeds`; None for tasks that draw nothing at random."""
     return task.seeds if isinstance(task, RunTask) else None
-
-
-def _check_names(task: Task) -> None:
-    """Make the names of a new task a tuple, and look them up."""
-    if task.observe is not None:
-        object.__setattr__(task, "observe", as_names(task.observe))
-        Observables(task.observe)
-
-
-def _observables(task: Task, valve: SpinValve) -> Observables:
-    return Observables(default_names(valve) if task.observe is None else task.observe)
 
 
 def task_to_record(task: Task, valve: SpinValve) -> dict[str, Any]:

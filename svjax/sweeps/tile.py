@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import jax
@@ -13,8 +12,9 @@ import numpy as np
 from svjax.dynamics.invariants import length_error, length_limit, shortened
 from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.engine.methods import as_method
-from svjax.simulations.dataset import STATES
-from svjax.simulations.loop import pieces
+from svjax.simulations.dataset import state_to_arrays
+from svjax.simulations.loop import stretches
+from svjax.storage.status import Status
 from svjax.sweeps.batch import (
     march_points,
     point_key,
@@ -25,7 +25,7 @@ from svjax.sweeps.batch import (
 )
 from svjax.sweeps.parameter_grid import Tile, one_point
 from svjax.sweeps.points import careful_point, careful_start, refusal
-from svjax.sweeps.sweep_dataset import COMPLETE, DIVERGED, INACCURATE, NOT_CONVERGED, REFUSED, SweepPlan
+from svjax.sweeps.sweep_dataset import SweepPlan
 from svjax.sweeps.sweep_store import SweepStore
 from svjax.sweeps.tasks import ModesTask, RunTask, SteadyTask
 from svjax.sweeps.tile_writer import Position, TileWriter
@@ -65,13 +65,13 @@ class Runner:
             lambda spread, values: steady_points(spread, task, *self.family, values), tile.indices
         )
         rows = {name: np.array(part) for name, part in found.items()}
-        lost = ~np.asarray(good) | (status != COMPLETE)
-        for k in np.flatnonzero(lost & (status == COMPLETE)).tolist():
+        lost = ~np.asarray(good) | (status != Status.COMPLETE)
+        for k in np.flatnonzero(lost & (status == Status.COMPLETE)).tolist():
             try:
                 careful, reasons[k] = careful_point(task, *one_point(*self.family, points, k))
                 for name, part in careful.items():
                     rows[name][k] = part
-                status[k] = NOT_CONVERGED if reasons[k] else COMPLETE
+                status[k] = Status.NOT_CONVERGED if reasons[k] else Status.COMPLETE
                 lost[k] = False
             except (ValueError, RuntimeError) as error:
                 status[k], reasons[k] = _failure(error), str(error)
@@ -84,7 +84,7 @@ class Runner:
         """The status of points that are not to be computed, and why; all the others will be complete."""
         points = self.plan.grid.at(tile.indices)
         reasons = [refusal(self.plan.task, *one_point(*self.family, points, k)) for k in range(len(tile.indices[0]))]
-        return np.where([bool(reason) for reason in reasons], REFUSED, COMPLETE).astype(np.int8), reasons
+        return np.where([bool(reason) for reason in reasons], Status.REFUSED, Status.COMPLETE).astype(np.int8), reasons
 
     def _fitted(self, program: Callable[..., T], indices: list[np.ndarray], *others: Any, on_cpu: int = 1) -> T:
         """program(spread, points) of the parameters of points, and of ``others`` that belong to them: half as many at
@@ -117,14 +117,10 @@ class Runner:
             position = self._quench(task, tile, position, writer)
         for _ in self._march(task, position, tile.indices, writer):
             report((task.relax_steps + position.step) / total, position.step * task.step)
-        writer.write_rows()
-        last = {"end": position.end}
-        if task.last_state:
-            parts = {name: np.array(getattr(position.state, name)) for name in STATES}
-            for part in parts.values():
-                part[position.status != COMPLETE] = np.nan
-            last |= {f"final_{name}": part for name, part in parts.items()}
-        self.store.write(tile, last)
+        last = state_to_arrays(position.state, "final_") if task.last_state else {}
+        for part in last.values():
+            part[position.status != Status.COMPLETE] = np.nan
+        writer.finish(position, last)
         _mark_inaccurate(position)
         return position.status, position.reasons
 
@@ -137,7 +133,7 @@ class Runner:
         start = lambda spread, points: start_points(spread, task.of_start, *self.family, task.key, points)
         state, good = self._fitted(start, tile.valve_indices, numbers)
         count = len(good)
-        status, reasons = np.full(count, COMPLETE, np.int8), [""] * count
+        status, reasons = np.full(count, Status.COMPLETE, np.int8), [""] * count
         for k in np.flatnonzero(~np.asarray(good)).tolist():
             try:
                 own = point_key(task.key, {name: part[k] for name, part in points.items()}, int(numbers[k]))
@@ -152,7 +148,7 @@ class Runner:
         valve = tile.valve_of_point
         state = jax.tree.map(lambda x: x[valve], before.state)
         status, reasons = self._refused(tile)
-        lost = (status == COMPLETE) & (before.status[valve] != COMPLETE)
+        lost = (status == Status.COMPLETE) & (before.status[valve] != Status.COMPLETE)
         status = np.where(lost, before.status[valve], status)
         reasons = [before.reasons[k] if gone else why for k, gone, why in zip(valve, lost, reasons, strict=True)]
         method, observe = as_method(task.method if task.steps else "rk38"), task.observables(self.plan.valve)
@@ -161,8 +157,8 @@ class Runner:
             lambda spread, points: quench_points(spread, method, observe, *family, where, points),
             tile.indices, state, self._numbers(tile.indices),
         )  # fmt: skip
-        position = Position(2, 0, state, status, reasons, np.where(status == COMPLETE, 0.0, np.nan))
-        good = status[:, None] == COMPLETE
+        position = Position(2, 0, state, status, reasons, np.where(status == Status.COMPLETE, 0.0, np.nan))
+        good = status[:, None] == Status.COMPLETE
         writer.add({name: _kept(np.asarray(part)[:, None], good) for name, part in rows.items()}, position)
         return position
 
@@ -182,10 +178,8 @@ class Runner:
     ) -> Iterator[None]:
         """Take ``position`` to the end of its stage, segment by segment."""
         first, steps = (-task.relax_steps, task.relax_steps) if position.stage == 1 else (0, task.steps)
-        parts = pieces(steps, task.every, position.stage == 1, self.plan.segment)
-        ends = first + np.cumsum([0, *parts])
-        for start, end in pairwise(ends.tolist()):
-            if start >= position.step and (position.status == COMPLETE).any():
+        for start, end in stretches(position.stage, first, steps, task.every, position.step, self.plan.segment):
+            if (position.status == Status.COMPLETE).any():
                 rows, finite = self._segment(task, position, indices, start, end)
                 good = _still_good(task, position, start, np.asarray(finite))
                 writer.add({name: _kept(np.asarray(part), good) for name, part in rows.items()}, position)
@@ -211,19 +205,19 @@ class Runner:
 
 def _failure(error: Exception) -> int:
     """The status of a point whose steady state is out of reach: refused if its parameters are to blame."""
-    return REFUSED if isinstance(error, ValueError) else NOT_CONVERGED
+    return Status.REFUSED if isinstance(error, ValueError) else Status.NOT_CONVERGED
 
 
 def _still_good(task: RunTask, position: Position, start: int, finite: np.ndarray) -> np.ndarray:
     """Which rows of a segment are good, (points, rows); points whose state became non-finite are marked as diverged."""
-    finite = np.logical_and.accumulate(finite, 1) & (position.status == COMPLETE)[:, None]
+    finite = np.logical_and.accumulate(finite, 1) & (position.status == Status.COMPLETE)[:, None]
     good = finite[:, :-1]
     if position.stage == 2:
         kept = good.sum(1)
         last = (start // task.every + kept) * task.every * task.step
         position.end = np.where(kept > 0, last, position.end)
-    for k in np.flatnonzero(~finite[:, -1] & (position.status == COMPLETE)):
-        position.status[k] = DIVERGED
+    for k in np.flatnonzero(~finite[:, -1] & (position.status == Status.COMPLETE)):
+        position.status[k] = Status.DIVERGED
         after = f"after t = {position.end[k]:g}" if np.isfinite(position.end[k]) else "before the quench"
         position.reasons[k] = f"The state became non-finite {after}. Is dt small enough?"
     return good
@@ -232,8 +226,8 @@ def _still_good(task: RunTask, position: Position, start: int, finite: np.ndarra
 def _mark_inaccurate(position: Position) -> None:
     """Points that came to the end, but whose spins have changed their length."""
     error = length_error(position.state.spins)
-    for k in np.flatnonzero((position.status == COMPLETE) & (error > length_limit(position.state.spins.dtype))):
-        position.status[k], position.reasons[k] = INACCURATE, shortened(error[k])
+    for k in np.flatnonzero((position.status == Status.COMPLETE) & (error > length_limit(position.state.spins.dtype))):
+        position.status[k], position.reasons[k] = Status.INACCURATE, shortened(error[k])
 
 
 def _kept(rows: np.ndarray, good: np.ndarray) -> np.ndarray:
