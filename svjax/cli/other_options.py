@@ -9,11 +9,11 @@ import tyro
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """Continue a run, a sweep or a diagram that was stopped from its last checkpoint, to the same end, or a run to a
-    later one."""
+    """Continue a run, a sweep, a diagram or a loop that was stopped from its last checkpoint, to the same end, or a run
+    to a later one."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The folder of the run, the sweep or the diagram."""
+    """The folder of the run, the sweep, the diagram or the loop."""
     until: float | None = None
     """A later end of a run, also of one that is complete, since the quench [hbar/gamma]."""
     coordinator: str | None = None
