@@ -122,11 +122,9 @@ from .observables.local import (
     site_spin_inflow as site_spin_inflow,
     spin_transfer_torques as spin_transfer_torques,
 )
-from .periodic.periodic_state import (
-    PeriodicState as PeriodicState,
-    periodic_orbit as periodic_orbit,
-    periodic_state as periodic_state,
-)
+from .periodic.limit_cycle import limit_cycle as limit_cycle
+from .periodic.periodic_state import periodic_orbit as periodic_orbit, periodic_state as periodic_state
+from .periodic.results import PeriodicState as PeriodicState
 from .plot.explore import explore as explore
 from .reports.report import report as report
 from .reservoirs.bands import LorentzianBand as LorentzianBand, StripBand as StripBand

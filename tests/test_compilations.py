@@ -22,7 +22,7 @@ NOT_COUNTED = {
     "plain numbers, which compile nothing": "asymmetric fit_relaxation from_hamiltonian from_kwant "
     "matsubara_poles micromagnetic_parameters optimized_poles pade_poles poles_for suggest_poles symmetric",
     "loops over a program that is compiled for each call": "convergence_report fit fit_torques follow hysteresis "
-    "minimise prepare_equilibrium steady_curve sweep three_stage",
+    "limit_cycle minimise prepare_equilibrium steady_curve sweep three_stage",
 }
 
 

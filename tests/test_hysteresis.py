@@ -1,13 +1,17 @@
 """Loops of stable states: closed forms of Stoner and Wohlfarth, energies, and the way through the command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import svjax as sv
+from svjax.cli import commands
 from svjax.cli.main import main
+from svjax.simulations import hysteresis
+from svjax.storage.lock import Lock
 
 
 def particle(angle, anisotropy=0.3, **more):
@@ -91,3 +95,95 @@ def test_a_loop_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert main(["export", "loop", "--out", "loop.nc"]) == 2 and "must be a new file" in capsys.readouterr().err
     assert main(["hysteresis", *few, "--parameter", "feild", "--values=0:1:2"]) == 2
     assert "nearest is 'field'" in capsys.readouterr().err
+
+
+class Stopped:
+    """A bar that is interrupted at the state after `some`."""
+
+    def __init__(self, some):
+        self.left = some
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+WORDS = "--length 4 --width 1 --pinned 1 --free 1 --j-sd 1 --anisotropy 0.4 0.05 --field 0.02 0 0"
+LOOP = ["hysteresis", *WORDS.split(), "--parameter", "field[2]", "--values=-0.3:0.3:5"]
+
+
+@pytest.fixture(name="stop")
+def fixture_stop(monkeypatch):
+    """Make the command line stop at a state, or not for None."""
+    plain = commands._counted
+    return lambda some: monkeypatch.setattr(commands, "_counted", plain if some is None else lambda *_: Stopped(some))
+
+
+def test_a_loop_that_was_stopped_twice_ends_as_one_that_was_not(tmp_path, capsys, stop, monkeypatch):
+    whole, out = tmp_path / "whole", tmp_path / "stopped"
+    assert main([*LOOP, "--out", str(whole)]) == 0
+    stop(2)
+    assert main([*LOOP, "--out", str(out)]) == 130
+    assert f"`svjax resume {out}` goes on" in capsys.readouterr().err
+    one, half = sv.open(whole), sv.open(out)
+    assert half.attrs["status"] == "stopped" and half.attrs["points"] == 3
+    first = half["spins"].sel(way="forward").values[:3]
+    np.testing.assert_array_equal(first, one["spins"].sel(way="forward")[:3])
+    assert np.isnan(half["spins"].values).sum() == 7 * first[0].size
+    assert main(["info", str(out)]) == 0
+    assert "stopped, 3 of 10 states; `svjax resume` goes on" in capsys.readouterr().out
+    assert main(["report", str(out)]) == 0 and "stopped, 3 of 10" in (out / "report.html").read_text()
+    stop(3)
+    assert main(["resume", str(out)]) == 130  # beyond the forward way and its jump
+    torn = out / ".checkpoints" / "state-6"
+    torn.write_bytes(torn.read_bytes()[:-1])  # is made again
+    assert sv.open(out).attrs["points"] == 6
+    counted = []
+    own = hysteresis._observed
+    monkeypatch.setattr(hysteresis, "_observed", lambda *given: counted.append(given[1].value) or own(*given))
+    stop(None)
+    assert main(["resume", str(out)]) == 0
+    np.testing.assert_allclose(counted, [0.15, 0.0, -0.15, -0.3], atol=1e-12)
+    assert not (out / ".checkpoints").exists()
+    two = sv.open(out)
+    assert two.identical(one.assign_attrs(command=two.attrs["command"])) and two.attrs["status"] == "complete"
+    assert len(json.loads(two.attrs["jumps"])) == 2 and (out / "hysteresis.png").exists()
+    assert sv.resume(out).identical(two) and len(counted) == 4
+
+
+def test_a_state_of_another_loop_is_refused(tmp_path, capsys, stop):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    stop(0)
+    for out, damping in ((mine, "0"), (other, "0.1")):
+        assert main([*LOOP, "--damping", damping, "--out", str(out)]) == 130
+    shutil.copy(other / ".checkpoints" / "state-0", mine / ".checkpoints" / "state-0")
+    with pytest.raises(ValueError, match="cannot be continued: state 0 is of another one"):
+        sv.resume(mine)
+    assert main(["resume", str(other), "--until", "5"]) == 2
+    assert "`until` must be the end of a run, but" in capsys.readouterr().err
+    lock = Lock(other)
+    with pytest.raises(BlockingIOError, match="is being written"):
+        sv.resume(other)
+    assert sv.open(other).attrs["status"] == "running"
+    lock.release()
+
+
+def test_a_loop_in_memory_goes_on_from_its_points():
+    given = particle(0.3), None, "field[2]", np.linspace(-0.7, 0.7, 5)
+    whole, points = sv.hysteresis(*given), []
+
+    def interrupted(done):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sv.hysteresis(*given, points=points, progress=interrupted)
+    assert len(points) == 4
+    assert sv.hysteresis(*given, points=points).identical(whole) and len(points) == 10

@@ -127,16 +127,18 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
 
 
 def resume(options: ResumeOptions) -> int:
-    """`svjax resume`: a run, a sweep or a diagram taken to its end."""
-    from svjax.simulations import diagram
+    """`svjax resume`: a run, a sweep, a diagram or a loop taken to its end."""
+    from svjax.simulations import diagram, hysteresis
     from svjax.storage import plain
     from svjax.sweeps import resume, sweep_dataset
 
     kind = plain.store_format(options.run)
-    if kind in (sweep_dataset.FORMAT, diagram.FORMAT):
+    if kind in (sweep_dataset.FORMAT, diagram.FORMAT, hysteresis.FORMAT):
         resume.check_no_end(options.run, options.until)
     if kind == diagram.FORMAT:
         return _drawn(options.run, None, lambda watch: resume.resume_diagram(options.run, watch))
+    if kind == hysteresis.FORMAT:
+        return _drawn(options.run, None, lambda watch: resume.resume_loop(options.run, watch))
     if kind == sweep_dataset.FORMAT:
         return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
     return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run, until=options.until))
@@ -188,47 +190,46 @@ def diagram(options: DiagramOptions) -> int:
     return _drawn(folder, len(voltages), work)
 
 
-def _drawn(folder: Path, count: int | None, work: "Callable[[Callable[[str], object]], Dataset]") -> int:
-    """Let ``work`` make a diagram of ``count`` tables, and show what became of it."""
+def _drawn(folder: Path, count: int | None, work: "Callable[[Callable[[object], object]], Dataset]") -> int:
+    """Let ``work`` make a diagram of ``count`` tables or a loop of so many states, and show what became of it."""
     from svjax import plot
-    from svjax.reports import describe
+    from svjax.reports import describe, describe_loop
+    from svjax.simulations import hysteresis
 
     started = time.monotonic()
     try:
-        with _counted(count, "table") as bar:
+        with _counted(count, "part") as bar:
             found = work(lambda _: bar.update())
     except KeyboardInterrupt:
         if not folder.exists():
             raise
         print(f"svjax: interrupted; `svjax resume {shlex.quote(str(folder))}` goes on.", file=sys.stderr)
         return INTERRUPTED
-    plot.diagram_pictures(folder, found)
-    print(describe.describe_diagram(found))
-    print(f"\nwrote {folder} and in it diagram.png, diagram.pdf in {clock(time.monotonic() - started)}")
+    if found.attrs["format"] == hysteresis.FORMAT:
+        name, draw, tell = "hysteresis", plot.loop_pictures, describe_loop.describe_loop
+    else:
+        name, draw, tell = "diagram", plot.diagram_pictures, describe.describe_diagram
+    draw(folder, found)
+    print(tell(found))
+    print(f"\nwrote {folder} and in it {name}.png, {name}.pdf in {clock(time.monotonic() - started)}")
     return 0
 
 
 def hysteresis(options: HysteresisOptions) -> int:
     """`svjax hysteresis`: stable states as a parameter goes forward and back."""
-    from svjax import plot
-    from svjax.reports import describe_loop
-    from svjax.simulations import hysteresis, tables
-    from svjax.storage import folders, size
+    from svjax.simulations import tables
+    from svjax.storage import size
 
-    started = time.monotonic()
     folder, values, valve, bias = options.folder(), options.steps(), options.valve(), options.bias()
     needed = size.size_of_curve(2 * len(values), valve.lattice.dim, len(valve.lattice.spin_sites))
     needed.check(folder)
     print(f"svjax: {needed}", file=sys.stderr)
-    folders.check_target(folder, options.overwrite, hysteresis.FORMAT)
-    with _counted(2 * len(values), "state") as bar:
-        tell = lambda done: bar.update(done - bar.n)
-        found = hysteresis.hysteresis(valve, bias, options.parameter, values, progress=tell)
-    tables.save_table(folder, found.assign_attrs(command=command_line("hysteresis", options)))
-    plot.loop_pictures(folder, found)
-    print(describe_loop.describe_loop(found))
-    print(f"\nwrote {folder} and in it hysteresis.png, hysteresis.pdf in {clock(time.monotonic() - started)}")
-    return 0
+    chosen = {"overwrite": options.overwrite, "command": command_line("hysteresis", options)}
+
+    def work(watch: Callable[[object], object]) -> "Dataset":
+        return tables.make_loop(folder, valve, bias, options.parameter, values, **chosen, progress=watch)
+
+    return _drawn(folder, 2 * len(values), work)
 
 
 def _counted(total: int | None, unit: str) -> "tqdm":

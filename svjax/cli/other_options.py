@@ -17,8 +17,8 @@ class StoreOptions:
 
 @dataclass(frozen=True)
 class ResumeOptions(StoreOptions):
-    """Continue a run, a sweep or a diagram that was stopped from its last checkpoint, to the same end, or a run to a
-    later one."""
+    """Continue a run, a sweep, a diagram or a loop that was stopped from its last checkpoint, to the same end, or a run
+    to a later one."""
 
     until: float | None = None
     """A later end of a run, also of one that is complete, since the quench [hbar/gamma]."""

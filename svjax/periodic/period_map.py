@@ -144,29 +144,29 @@ def newton_step(period: PeriodMap, state: State) -> Found:
     left are the answer of rho to Pi, nilpotent, that of the spins, of their number, and the error of the steps.
     """
     none = period.none(apart(state))
-    rest, samples = _residual(period, state, none)
-    u, factors = _propagated(period, samples.path)
+    rest, samples = residual(period, state, none)
+    u, factors = propagated(period, samples.path)
     vector, whole = ravel_pytree(rest)
     if np.all(np.isfinite(vector)):
 
         def without_its_image(change: np.ndarray) -> np.ndarray:
             if period.free:
-                return -_flat(_tangent(period, state, whole(jnp.asarray(change))))
-            return np.asarray(vector) - _flat(_residual(period, state, whole(jnp.asarray(change)))[0])
+                return -flat(tangent(period, state, whole(jnp.asarray(change))))
+            return np.asarray(vector) - flat(residual(period, state, whole(jnp.asarray(change)))[0])
 
         found, _ = gmres(
-            _operator(without_its_image, vector),
+            operator(without_its_image, vector),
             np.asarray(vector),
             rtol=max(TOLERANCE[period.free], float(jnp.finfo(vector.dtype).eps)),
             restart=DIRECTIONS,
             maxiter=RESTARTS,
-            M=_operator(lambda change: _flat(_summed(u, factors, whole(jnp.asarray(change)))[0]), vector),
+            M=operator(lambda change: flat(summed(u, factors, whole(jnp.asarray(change)))[0]), vector),
         )
         change = whole(jnp.asarray(found))
         longest = np.linalg.norm(change.spins.reshape(-1, 2), axis=-1).max(initial=LARGEST_TURN)
-        state = _moved(period, state, jax.tree.map(lambda x: LARGEST_TURN / longest * x, change))
-    left, samples = _residual(period, state, none)
-    return Found(state, float(np.abs(_flat(left)).max()), samples.observables, _summed(u, factors, rest)[1])
+        state = moved(period, state, jax.tree.map(lambda x: LARGEST_TURN / longest * x, change))
+    left, samples = residual(period, state, none)
+    return Found(state, float(np.abs(flat(left)).max()), samples.observables, summed(u, factors, rest)[1])
 
 
 def leading_multipliers(period: PeriodMap, state: State, count: int) -> Complex[Array, "count"]:
@@ -179,46 +179,46 @@ def leading_multipliers(period: PeriodMap, state: State, count: int) -> Complex[
     def after_a_period(change: np.ndarray) -> np.ndarray:
         given = whole(jnp.asarray(change, vector.dtype))
         given = eqx.tree_at(lambda c: c.rho, given, 0.5 * (given.rho + given.rho.conj().T))
-        return _flat(given) + _flat(_tangent(period, state, given))
+        return flat(given) + flat(tangent(period, state, given))
 
     start = np.random.default_rng(0).normal(size=vector.size)
-    values = eigs(_operator(after_a_period, vector), count, v0=start, return_eigenvectors=False)
+    values = eigs(operator(after_a_period, vector), count, v0=start, return_eigenvectors=False)
     return jnp.asarray(values[np.argsort(-np.abs(values))])
 
 
-def _flat(change: Change) -> np.ndarray:
+def flat(change: Change) -> np.ndarray:
     return np.array(ravel_pytree(change)[0])
 
 
-def _operator(function: Callable[[np.ndarray], np.ndarray], vector: Array) -> LinearOperator:
+def operator(function: Callable[[np.ndarray], np.ndarray], vector: Array) -> LinearOperator:
     """A function of vectors like this one, for SciPy."""
     return LinearOperator((vector.size, vector.size), function, dtype=vector.dtype)  # type: ignore
 
 
 @eqx.filter_jit
-def _residual(period: PeriodMap, state: State, change: Change) -> tuple[Change, Samples]:
+def residual(period: PeriodMap, state: State, change: Change) -> tuple[Change, Samples]:
     return period.residual(apart(state), change)
 
 
 @eqx.filter_jit
-def _tangent(period: PeriodMap, state: State, change: Change) -> Change:
+def tangent(period: PeriodMap, state: State, change: Change) -> Change:
     """What the residual of `PeriodMap` changes by along a change of the state, to first order."""
     state = apart(state)
     return jax.jvp(lambda change: period.residual(state, change)[0], (period.none(state),), (change,))[1]
 
 
 @eqx.filter_jit
-def _moved(period: PeriodMap, state: State, change: Change) -> State:
+def moved(period: PeriodMap, state: State, change: Change) -> State:
     return together(period.moved(apart(state), change))
 
 
 @eqx.filter_jit
-def _propagated(period: PeriodMap, path: Array) -> tuple[Matrix, Complex[Array, "cols"]]:
+def propagated(period: PeriodMap, path: Array) -> tuple[Matrix, Complex[Array, "cols"]]:
     return period.propagator(path), period.column_factors()
 
 
 @jax.jit
-def _summed(u: Matrix, factors: Complex[Array, "cols"], change: Change) -> tuple[Change, Bool[Array, ""]]:
+def summed(u: Matrix, factors: Complex[Array, "cols"], change: Change) -> tuple[Change, Bool[Array, ""]]:
     """sum_k U^k rho U^k+, sum_k U^k Pi factors^k, and whether U^(2^k) died out, k bounded by the digits."""
     eps = jnp.finfo(u.dtype).eps
     most = -jnp.finfo(u.dtype).machep - 7

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Complex, Float, PyTree
+from jaxtyping import Array, ArrayLike
 
 from svjax.dynamics.steady_state import ConvergenceError
 from svjax.dynamics.step import Step
@@ -22,60 +21,18 @@ from svjax.electrons.reach import check_poles
 from svjax.electrons.stationary import stationary_state
 from svjax.engine.arrays import Spins, real_number, whole_number
 from svjax.engine.methods import as_method
-from svjax.engine.shown import Shown
 from svjax.model.drives import Drive, SpinPath, check_drive, check_spin_path, drive_breaks
 from svjax.model.equations import State, check_state
 from svjax.model.valve import SpinValve, aligned_spins, check_spins, prepare
 from svjax.observables.by_name import Observe, as_observe
 from svjax.periodic.period_map import PeriodMap, leading_multipliers, newton_step
+from svjax.periodic.results import PeriodicState
 from svjax.reservoirs.bias import Bias, as_bias, described
 
 FINER, FEWEST = 6, 100
 """Steps that are shorter by this than `suggest_dt`, and at least so many a period, for errors near 1e-8."""
 MOST = 20
 """The most steps of Newton's method; where the spins are not free one is enough."""
-
-
-class PeriodicState(Shown, eqx.Module):
-    """A state that repeats after each ``period``.
-
-    - `t`: (T,) times from 0 on, one for each step of a period. `state`: the `State` at t = 0.
-    - `observables`: name -> array with time leading, at these times.
-    - `multipliers`: the largest Floquet multipliers, where they were asked for: by what small changes of spins and
-      electrons grow in a period. The state is stable where all |multipliers| < 1.
-    """
-
-    units: ClassVar = {"t": "hbar/hopping", "period": "hbar/hopping"}
-
-    period: Float[Array, ""]
-    t: Float[Array, "time"]
-    state: State
-    observables: dict[str, PyTree]
-    multipliers: Complex[Array, "count"] | None = None
-
-    def harmonic(self, name: str, order: int = 1) -> PyTree:
-        """A_n of an observable A(t) = sum_n A_n e^(-2 pi i n t/period), n = ``order``; complex, shaped as A."""
-        phase = jnp.exp(2j * jnp.pi * order * jnp.arange(len(self.t)) / len(self.t))
-        return jax.tree.map(lambda values: jnp.tensordot(phase, values, 1) / len(self.t), self._of(name))
-
-    def mean(self, name: str) -> PyTree:
-        """The average of an observable over a period, its dc part."""
-        return jax.tree.map(lambda values: jnp.mean(values, 0), self._of(name))
-
-    @property
-    def pumped_charge(self) -> Float[Array, "leads"]:
-        """Particles per period through each lead, (leads,), with the signs of `charge_current`, twice its integral."""
-        return 2 * self.period * self.mean("charge_current")
-
-    @property
-    def pumped_spin(self) -> Float[Array, "leads 3"]:
-        """Spin per period through each lead in units of hbar, (leads, 3), with the signs of `spin_current`."""
-        return self.period * self.mean("spin_current")
-
-    def _of(self, name: str) -> PyTree:
-        if name not in self.observables:
-            raise ValueError(f"Argument `name` must be one of {tuple(self.observables)}, but is {name!r}.")
-        return self.observables[name]
 
 
 def periodic_state(

@@ -11,8 +11,18 @@ from svjax.reports.describe import Lines, Show, Table, aligned, valve_lines
 def describe_loop(loop: xr.Dataset, units: Units | None = None) -> str:
     """The states of a loop on both ways, its jumps, and the valve they belong to."""
     heads, rows = loop_table(loop)
-    text = [aligned([*valve_lines(json.loads(loop.attrs["valve"]), Show(units)), *jump_lines(loop)]), ""]
+    valve = valve_lines(json.loads(loop.attrs["valve"]), Show(units))
+    text = [aligned([*valve, ("status", loop_status(loop)), *jump_lines(loop)]), ""]
     return "\n".join(text + ["  ".join(f"{cell:>11}" for cell in row).rstrip() for row in (heads, *rows)])
+
+
+def loop_status(loop: xr.Dataset) -> str:
+    """Whether a loop is complete, and else how many of its states there are."""
+    status = loop.attrs.get("status", "complete")
+    if "points" not in loop.attrs:
+        return status
+    goes_on = "; `svjax resume` goes on" if status == "stopped" else ""
+    return f"{status}, {loop.attrs['points']} of {loop['jumped'].size} states{goes_on}"
 
 
 def jump_lines(loop: xr.Dataset) -> Lines:
@@ -30,4 +40,5 @@ def loop_table(loop: xr.Dataset) -> Table:
             row = {"way": way, loop.attrs["parameter"]: value}
             lost = {0.0: "", 1.0: "jumped"}.get(float(loop["jumped"].sel(row)), "none found")
             rows.append([str(way), f"{value:g}", *(f"{part:.5g}" for part in last.sel(row).values), lost])
+    rows = rows[: loop.attrs.get("points")]
     return ("way", loop.attrs["parameter"], "M^x", "M^y", "M^z", ""), rows

@@ -22,7 +22,7 @@ def commands(store: xr.Dataset, path: str) -> str:
     lines = [f"svjax info {where}", f"svjax report {where}"]
     if store.attrs["format"] == RUN and "spins" in store:
         lines.append(f"svjax animate {where}  # its spins as a moving picture")
-    if store.attrs["format"] in (RUN, SWEEP):
+    if store.attrs["format"] in (RUN, SWEEP, DIAGRAM, LOOP):
         lines.append(f"svjax resume {where}  # goes on where it was stopped, if it was")
     return "\n".join(lines)
 

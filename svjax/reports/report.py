@@ -116,7 +116,10 @@ def _diagram(diagram: xr.Dataset, _: Path | None) -> tuple[str, list[Section]]:
 
 def _loop(loop: xr.Dataset, _: Path | None) -> tuple[str, list[Section]]:
     heads, rows = describe_loop.loop_table(loop)
-    return "complete", [("Jumps", facts(describe_loop.jump_lines(loop))), ("Stable states", table(rows, heads))]
+    return describe_loop.loop_status(loop), [
+        ("Jumps", facts(describe_loop.jump_lines(loop))),
+        ("Stable states", table(rows, heads)),
+    ]
 
 
 def _parameters(valve: dict, bias: str | None, swept: set[str]) -> Html:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, MutableSequence, Sequence
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -16,15 +18,22 @@ from svjax.dynamics.branches import largest_turn
 from svjax.dynamics.continuation import GROWTH, CriticalPoint, follow
 from svjax.dynamics.steady_state import ConvergenceError, steady_state
 from svjax.dynamics.torques import LARGEST_TURN, linearize
+from svjax.electrons.stationary import stationary_state
 from svjax.engine.arrays import Spins, real_array
 from svjax.model.levels import BiasLike
 from svjax.model.parameters import SYMBOLS, get_parameter
 from svjax.model.spins import turn
-from svjax.model.valve import SpinValve, prepare
+from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.observables.by_name import default_observables
 from svjax.reservoirs.bias import as_bias
 from svjax.simulations.dataset import UNITS
-from svjax.storage.records import bias_to_record, provenance, valve_to_record
+from svjax.storage.records import (
+    bias_from_record,
+    bias_to_record,
+    provenance,
+    valve_from_record,
+    valve_to_record,
+)
 
 FORMAT, FORMAT_VERSION = "svjax-hysteresis", 1
 WAYS = ("forward", "back")
@@ -40,6 +49,7 @@ def hysteresis(
     *,
     spins: ArrayLike | None = None,
     progress: Callable[[int], object] | None = None,
+    points: MutableSequence[Point] | None = None,
 ) -> xr.Dataset:
     """The stable states that spins go through as a parameter is changed slowly, through all ``values`` and back.
 
@@ -47,7 +57,8 @@ def hysteresis(
     next to it, the branch is followed to where it is lost, and the spins fall from there along the flow
     d(angle)/d(tau) = field across the spin, that of strong damping, among stationary electrons, into a stable state.
 
-    **Arguments:** as in `follow`; ``progress`` is called with the number of states that are done.
+    **Arguments:** as in `follow`; ``progress`` is called with the number of states that are done. ``points``: a list
+    that is empty at first, which keeps every state as soon as it is found: with it a loop that was interrupted goes on.
 
     **Returns:** a dataset along "way" ("forward", "back") and the parameter, in the order of ``values``: default
     observables, ``spins``, the leading ``rate`` lambda of small turns, and ``jumped``: 1 where the spins fell on the
@@ -55,40 +66,89 @@ def hysteresis(
     point) and value, located to about 1e-9, or null where it was not located. A state that no fall reached is nan, and
     the loop goes on from the last one. Raises ValueError for wrong values and `ConvergenceError` without a first state.
     """
-    valve, values = prepare(valve), np.asarray(real_array(values, "values"), float)
+    curve, values = _curve_along(valve, bias, parameter, values)
+    points = [] if points is None else points
+    along = np.concatenate([values, values[::-1]])
+    for number in range(len(points), len(along)):
+        value = float(along[number])
+        last = next((k for k in reversed(range(number)) if points[k].row), None)
+        if last is None:
+            points.append(Point(_observed(curve, _first(curve, value, spins), False), None))
+        elif along[last] == value:
+            points.append(Point(points[last].row | {"jumped": np.asarray(False)}, None))
+        else:
+            found, jump = _moved(curve, float(along[last]), jnp.asarray(points[last].row["spins"]), value)
+            points.append(Point({} if found is None else _observed(curve, found, jump is not None), jump))
+        if progress is not None:
+            progress(number + 1)
+    return _dataset(curve, values, points)
+
+
+class Point(NamedTuple):
+    """What is seen of a state, empty where none was found, and where the one before it was lost, if it was."""
+
+    row: dict[str, np.ndarray]
+    jump: dict[str, Any] | None
+
+
+def _curve_along(
+    valve: SpinValve, bias: BiasLike, parameter: str, values: Sequence[float] | ArrayLike
+) -> tuple[Curve, np.ndarray]:
+    """What the loop goes along, and the values there, checked."""
+    values = np.asarray(real_array(values, "values"), float)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all() or len(np.unique(values)) < len(values):
         raise ValueError("Argument `values` must hold at least two finite numbers, each once.")
+    valve = prepare(valve)
     bias = as_bias(bias, len(valve.lattice.contacts))
     get_parameter(valve, bias, parameter)
-    curve = Curve(valve, bias, parameter, float(np.ptp(values)))
-    start = steady_state(*curve.at(values[0]), spins=spins, allow_unstable=True)
-    place = _at(curve, values[0], start.spins) or _fallen(curve, values[0], start.spins)
+    return Curve(valve, bias, parameter, float(np.ptp(values))), values
+
+
+def empty_dataset(valve: SpinValve, bias: BiasLike, parameter: str, values: Sequence[float]) -> xr.Dataset:
+    """The dataset of `hysteresis` before anything is known."""
+    return _dataset(*_curve_along(valve, bias, parameter, values), []).assign_attrs(status="running")
+
+
+def remade(loop: xr.Dataset, points: MutableSequence[Point], **options: Any) -> xr.Dataset:
+    """The loop that a dataset of some of its ``points`` is of."""
+    valve, bias, parameter = _made_of(loop)
+    return hysteresis(valve, bias, parameter, loop[parameter].values, points=points, **options)
+
+
+def with_points(loop: xr.Dataset, points: Sequence[Point]) -> xr.Dataset:
+    """The dataset of a loop with those of its ``points`` that are found, the others nan."""
+    valve, bias, parameter = _made_of(loop)
+    found = _dataset(*_curve_along(valve, bias, parameter, loop[parameter].values), points)
+    return found.assign_attrs(loop.attrs | {"jumps": found.attrs["jumps"]})
+
+
+def identity(loop: xr.Dataset) -> str:
+    """Tells the points of this loop from those of any other."""
+    facts = [loop.attrs[name] for name in ("valve", "bias", "parameter", "precision")]
+    return hashlib.sha256(json.dumps([*facts, loop[facts[2]].values.tolist()]).encode()).hexdigest()
+
+
+def _made_of(loop: xr.Dataset) -> tuple[SpinValve, Any, str]:
+    valve = valve_from_record(json.loads(loop.attrs["valve"]))
+    return valve, bias_from_record(json.loads(loop.attrs["bias"])), str(loop.attrs["parameter"])
+
+
+def _first(curve: Curve, value: float, spins: ArrayLike | None) -> Place:
+    """The stable state next to where the loop starts."""
+    start = steady_state(*curve.at(value), spins=spins, allow_unstable=True)
+    place = _at(curve, value, start.spins) or _fallen(curve, value, start.spins)
     if place is None:
         raise ConvergenceError("No first state was found that is clearly stable.", np.nan, start)
-    rows, jumps, done = [], [], 0
-    for way, along in zip(WAYS, (values, values[::-1]), strict=True):
-        row: list[dict[str, np.ndarray]] = []
-        for value in along:
-            found, jump = _moved(curve, place, float(value))
-            row.append({} if found is None else _observed(curve, found) | {"jumped": np.asarray(jump is not None)})
-            if jump is not None:
-                jumps.append({"way": way} | jump)
-            place, done = found or place, done + 1
-            if progress is not None:
-                progress(done)
-        rows.append(row if way == "forward" else row[::-1])
-    return _dataset(curve, values, rows, jumps)
+    return place
 
 
-def _moved(curve: Curve, place: Place, value: float) -> tuple[Place | None, dict[str, Any] | None]:
-    """The stable state at a ``value`` that follows on another, and where the branch was lost on the way, if it was."""
-    if value == place.value:
-        return place, None
-    before = place.point.state.spins
+def _moved(curve: Curve, start: float, before: Spins, value: float) -> tuple[Place | None, dict[str, Any] | None]:
+    """The stable state at a ``value`` that follows on the spins ``before`` it, at ``start``, and where the branch was
+    lost on the way, if it was."""
     near = _at(curve, value, before)
     if near is not None and largest_turn(near.point.state.spins, before) < LARGEST_TURN:
         return near, None
-    lost, ahead = _lost(curve, place, value)
+    lost, ahead = _lost(curve, start, before, value)
     if lost is None and ahead is not None and (near := _at(curve, value, ahead)) is not None:
         return near, None
     jump = {"kind": None, "value": None} if lost is None else {"kind": lost.kind, "value": float(lost.value)}
@@ -101,10 +161,10 @@ def _at(curve: Curve, value: float, spins: Spins) -> Place | None:
     return found if found is not None and found.rate.real <= GROWTH else None
 
 
-def _lost(curve: Curve, place: Place, value: float) -> tuple[CriticalPoint | None, Spins | None]:
+def _lost(curve: Curve, start: float, before: Spins, value: float) -> tuple[CriticalPoint | None, Spins | None]:
     """The first critical point of the branch on the way to a ``value``, and its end there if it has none."""
     try:
-        branch = follow(*curve[:3], [place.value, value], spins=place.point.state.spins)
+        branch = follow(*curve[:3], [start, value], spins=before)
     except ConvergenceError:
         return None, None
     if branch.critical:
@@ -133,23 +193,35 @@ def _fallen(curve: Curve, value: float, spins: Spins) -> Place | None:
     return None
 
 
-def _observed(curve: Curve, place: Place) -> dict[str, np.ndarray]:
+def _observed(curve: Curve, place: Place, jumped: bool) -> dict[str, np.ndarray]:
     valve, state = curve.at(place.value)[0], place.point.state
-    found = default_observables(valve, state) | {"spins": state.spins, "rate": complex(place.rate)}
+    found = default_observables(valve, state) | {"spins": state.spins}
+    found |= {"rate": complex(place.rate), "jumped": jumped}  # type: ignore[dict-item]
     return {name: np.asarray(value) for name, value in found.items()}
 
 
-def _dataset(curve: Curve, values: np.ndarray, rows: list[list[dict]], jumps: list[dict]) -> xr.Dataset:
-    good = next(row for row in rows[0] if row)
+def _shapes(curve: Curve, value: float) -> dict[str, Any]:
+    """What is seen of a state, by its shapes and types alone."""
+    valve, mu = curve.at(value)
+    spins = aligned_spins(valve)
+    seen = jax.eval_shape(lambda: default_observables(valve, stationary_state(valve, spins, mu)[0]) | {"spins": spins})
+    return seen | {"rate": np.zeros((), complex), "jumped": np.asarray(False)}
+
+
+def _dataset(curve: Curve, values: np.ndarray, points: Sequence[Point]) -> xr.Dataset:
+    """The dataset of the ``points`` of a loop in the order of the way; nan where there is none."""
+    rows = [point.row for point in points] + [{}] * (2 * len(values) - len(points))
+    ways = rows[: len(values)], rows[: len(values) - 1 : -1]
+    jumps = [{"way": WAYS[k >= len(values)]} | point.jump for k, point in enumerate(points) if point.jump is not None]
     own = {
         "rate": ((), "hopping/hbar", "complex rate of the leading mode"),
         "jumped": ((), "1", "1 where the spins fell into this state"),
     }
     variables: dict[str, Any] = {}
-    for name, first in good.items():
+    for name, first in (next((row for row in rows if row), None) or _shapes(curve, values[0])).items():
         dims, units, meaning = (UNITS | own)[name]
         kind = np.result_type(first.dtype, np.float32)
-        stacked = np.stack([[row.get(name, np.full(first.shape, np.nan)) for row in way] for way in rows]).astype(kind)
+        stacked = np.stack([[row.get(name, np.full(first.shape, np.nan)) for row in way] for way in ways]).astype(kind)
         variables[name] = (("way", curve.parameter, *dims), stacked, {"units": units, "long_name": meaning})
     symbol, units = SYMBOLS.get(curve.parameter.split("[")[0], (curve.parameter, ""))
     coordinates = {

@@ -1,7 +1,8 @@
 """Steady states along a voltage and phase diagrams on disk.
 
-A curve is written as a whole. A diagram is laid out when its first table is there, all nan and "running"; each table is
-a checkpoint behind it, the results are written last and then its status, "complete".
+A curve is written as a whole. A diagram is laid out when its first table is there, and a loop when its first state is,
+all else nan and "running"; each table or state is a checkpoint behind it, the results are written last and then the
+status, "complete".
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ import os
 import shutil
 import threading
 import warnings
-from collections import UserDict
-from collections.abc import Callable
+from collections import UserDict, UserList
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 import zarr
 
 from svjax.engine.arrays import Numbers
 from svjax.macrospin.effective_llg import EffectiveLLG
+from svjax.model.levels import BiasLike
 from svjax.model.valve import SpinValve
 from svjax.simulations import curve, diagram, hysteresis
-from svjax.storage.checkpoint import FOLDER, Checkpoint
+from svjax.storage.checkpoint import FOLDER, Checkpoint, Contents
 from svjax.storage.folders import array_of, check_target, place, saving
 from svjax.storage.lock import Lock, is_locked
 from svjax.storage.plain import check_plain, tidy_path
@@ -65,9 +69,9 @@ def make_diagram(
     Arguments: as in `diagram_dataset`; ``overwrite`` and ``command`` as in `RunWriter`.
     """
     check_target(path, overwrite, diagram.FORMAT)
-    made_by = {} if command is None else {"command": command}
-    empty = diagram.empty_dataset(valve, voltages, fields, drop, **options).assign_attrs(made_by)
-    return _finished(_Models(path, empty, overwrite), progress)
+    empty = diagram.empty_dataset(valve, voltages, fields, drop, **options).assign_attrs(_made_by(command))
+    with closing(_Kept(path, "table", diagram.identity, empty, overwrite)) as kept:
+        return kept.finish(diagram.remade(empty, models=_Models(kept), progress=progress))
 
 
 def finish_diagram(path: Path, progress: Callable[[str], object] | None = None) -> xr.Dataset:
@@ -78,58 +82,104 @@ def finish_diagram(path: Path, progress: Callable[[str], object] | None = None) 
     found = _opened(path, diagram.FORMAT, diagram.FORMAT_VERSION)
     if found.attrs.get("status", "complete") == "complete":
         return found
-    models = _Models(path, found, lock=Lock(path))
-    try:
+    with closing(_Kept(path, "table", diagram.identity, found, lock=Lock(path))) as kept:
+        models = _Models(kept)
         models.load()
-    except BaseException:
-        models.close()
-        raise
-    return _finished(models, progress)
+        return kept.finish(diagram.remade(found, models=models, progress=progress))
 
 
-def _finished(models: _Models, progress: Callable[[str], object] | None) -> xr.Dataset:
-    try:
-        return models.finish(diagram.remade(models.empty, models=models, progress=progress))
-    finally:
-        models.close()
+def open_loop(path: str | os.PathLike) -> xr.Dataset:
+    """The dataset of `svjax hysteresis` at ``path``; of one that is not complete with the states that it has, the
+    number of its ``points`` and the status "running" or "stopped" in its attributes."""
+    found, path = _opened(path, hysteresis.FORMAT, hysteresis.FORMAT_VERSION), tidy_path(path)
+    if found.attrs.get("status", "complete") == "complete":
+        return found
+    points = _Points(_Kept(path, "state", hysteresis.identity, found))
+    points.load()
+    status = "running" if is_locked(path) else "stopped"
+    return hysteresis.with_points(found, points).assign_attrs(status=status, points=len(points))
 
 
-class _Models(UserDict[int, EffectiveLLG]):
-    """The equations of a diagram by the number of their voltage, each on disk as soon as it is there."""
+def make_loop(
+    path: Path,
+    valve: SpinValve,
+    bias: BiasLike,
+    parameter: str,
+    values: Sequence[float],
+    *,
+    overwrite: bool = False,
+    command: str | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> xr.Dataset:
+    """Make the dataset of `hysteresis` at ``path``, whose states are kept there as soon as they are found.
 
-    def __init__(self, path: Path, empty: xr.Dataset, overwrite: bool = False, lock: Lock | None = None):
-        super().__init__()
-        self.path, self.empty, self.overwrite, self.lock = path, empty, overwrite, lock
-        self.identity, self.one_at_a_time = diagram.identity(empty), threading.Lock()
+    Arguments: as in `hysteresis`; ``overwrite`` and ``command`` as in `RunWriter`.
+    """
+    check_target(path, overwrite, hysteresis.FORMAT)
+    empty = hysteresis.empty_dataset(valve, bias, parameter, values).assign_attrs(_made_by(command))
+    with closing(_Kept(path, "state", hysteresis.identity, empty, overwrite)) as kept:
+        return kept.finish(hysteresis.remade(empty, _Points(kept), progress=progress))
 
-    def __setitem__(self, number: int, model: EffectiveLLG) -> None:
+
+def finish_loop(path: Path, progress: Callable[[int], object] | None = None) -> xr.Dataset:
+    """Take the loop at ``path`` to its end from the last state that it has; as it is if it is complete.
+
+    Raises as `finish_diagram`.
+    """
+    found = _opened(path, hysteresis.FORMAT, hysteresis.FORMAT_VERSION)
+    if found.attrs.get("status", "complete") == "complete":
+        return found
+    with closing(_Kept(path, "state", hysteresis.identity, found, lock=Lock(path))) as kept:
+        points = _Points(kept)
+        points.load()
+        return kept.finish(hysteresis.remade(found, points, progress=progress))
+
+
+def _made_by(command: str | None) -> dict[str, str]:
+    return {} if command is None else {"command": command}
+
+
+class _Kept:
+    """A store that is laid out, and what of it is known already, a checkpoint each, until it is complete."""
+
+    def __init__(
+        self,
+        path: Path,
+        what: str,
+        identity: Callable[[xr.Dataset], str],
+        empty: xr.Dataset,
+        overwrite: bool = False,
+        lock: Lock | None = None,
+    ):
+        self.path, self.what, self.empty, self.overwrite, self.lock = path, what, empty, overwrite, lock
+        self.identity, self.one_at_a_time = identity(empty), threading.Lock()
+
+    def save(self, number: int, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+        """Keep one more; with the first one the store is put in place."""
         with self.one_at_a_time:
             if self.lock is None:
                 self.lock = place(self.path, lambda folder: write_dataset(folder, self.empty, {}), self.overwrite)
             with saving(self.path):
-                self._checkpoint(number).save(diagram.model_to_arrays(model), {"identity": self.identity})
-        super().__setitem__(number, model)
+                self._checkpoint(number).save(arrays, {"identity": self.identity, **facts})
 
-    def load(self) -> None:
-        """Take up the tables that are there and whole."""
-        for number in range(self.empty.sizes["voltage"]):
-            found = self._checkpoint(number).load()
-            if found is None:
-                continue
-            if found[1].get("identity") != self.identity:
-                raise ValueError(f"The diagram at {self.path} cannot be continued: table {number} is of another one.")
-            self.data[number] = diagram.model_from_arrays(found[0])
+    def load(self, number: int) -> Contents | None:
+        """One of them, if it is there and whole."""
+        found = self._checkpoint(number).load()
+        if found is not None and found[1].get("identity") != self.identity:
+            kind = str(self.empty.attrs["format"]).replace("svjax-", "")
+            raise ValueError(f"The {kind} at {self.path} cannot be continued: {self.what} {number} is of another one.")
+        return found
 
     def finish(self, found: xr.Dataset) -> xr.Dataset:
-        """Write the results, then the status, and remove the checkpoints."""
-        facts = self.empty.attrs | {"status": "complete"}
+        """Write the results, then what is told of them and the status, and remove the checkpoints."""
+        told = {"status": "complete"} | {name: found.attrs[name] for name in ("jumps",) if name in found.attrs}
         with saving(self.path):
             group = zarr.open_group(self.path, mode="r+")
             for name, values in found.data_vars.items():
                 array_of(group, str(name))[...] = values.values
-            group.attrs.update({"status": "complete"})
+            group.attrs.update(told)
             shutil.rmtree(self.path / FOLDER)
-        return found.assign_attrs(facts)
+        return found.assign_attrs(self.empty.attrs | told)
 
     def close(self) -> None:
         """Let other processes write to the folder."""
@@ -137,12 +187,42 @@ class _Models(UserDict[int, EffectiveLLG]):
             self.lock.release()
 
     def _checkpoint(self, number: int) -> Checkpoint:
-        return Checkpoint(self.path / FOLDER, f"table-{number}")
+        return Checkpoint(self.path / FOLDER, f"{self.what}-{number}")
 
 
-def open_loop(path: str | os.PathLike) -> xr.Dataset:
-    """The dataset of `svjax hysteresis` at ``path``."""
-    return _opened(path, hysteresis.FORMAT, hysteresis.FORMAT_VERSION)
+class _Models(UserDict[int, EffectiveLLG]):
+    """The equations of a diagram by the number of their voltage, each on disk as soon as it is there."""
+
+    def __init__(self, kept: _Kept):
+        super().__init__()
+        self.kept = kept
+
+    def __setitem__(self, number: int, model: EffectiveLLG) -> None:
+        self.kept.save(number, diagram.model_to_arrays(model), {})
+        super().__setitem__(number, model)
+
+    def load(self) -> None:
+        """Take up the tables that are there and whole."""
+        for number in range(self.kept.empty.sizes["voltage"]):
+            if (found := self.kept.load(number)) is not None:
+                self.data[number] = diagram.model_from_arrays(found[0])
+
+
+class _Points(UserList[hysteresis.Point]):
+    """The states of a loop in their order, each on disk as soon as it is there."""
+
+    def __init__(self, kept: _Kept):
+        super().__init__()
+        self.kept = kept
+
+    def append(self, item: hysteresis.Point) -> None:
+        self.kept.save(len(self), item.row, {"jump": item.jump})
+        super().append(item)
+
+    def load(self) -> None:
+        """Take up the states up to the first that is not there or not whole."""
+        while (found := self.kept.load(len(self))) is not None:
+            self.data.append(hysteresis.Point(found[0], found[1]["jump"]))
 
 
 def _opened(path: str | os.PathLike, kind: str, version: int) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""Go on where a run, a sweep or a diagram was stopped, by a kill, by Ctrl-C or by a full disk, to the same end."""
+"""Go on where a run, a sweep, a diagram or a loop was stopped, by a kill, Ctrl-C or a full disk, to the same end."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from svjax.observables.by_name import Observables, Observe, as_observe, default_
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.dataset import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION
 from svjax.simulations.diagram import FORMAT as DIAGRAM, FORMAT_VERSION as DIAGRAM_VERSION
+from svjax.simulations.hysteresis import FORMAT as LOOP, FORMAT_VERSION as LOOP_VERSION
 from svjax.simulations.loop import Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
 from svjax.simulations.prolong import prolong
 from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
 from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run, write_status
-from svjax.simulations.tables import finish_diagram
+from svjax.simulations.tables import finish_diagram, finish_loop
 from svjax.storage.checkpoint import Contents
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record
 from svjax.storage.lock import Lock
@@ -49,32 +50,35 @@ def resume(
     until: float | None = None,
     progress: Callable[[Any], object] | None = None,
 ) -> xr.Dataset:
-    """Continue the run, the sweep or the diagram at ``path`` from its last checkpoint, or a run beyond its end.
+    """Continue the run, sweep, diagram or loop at ``path`` from its last checkpoint, or a run beyond its end.
 
     With the same versions and devices it ends bit for bit as if it had not been stopped; with others there is a
     warning. What is finished is not computed again.
 
     **Arguments:** a ``bias``, ``drive`` or ``observe`` that was a function of the user's own must be given again, since
     a store holds plain data only. ``until`` is a later end for a run, since the quench and in 1/hopping: it ends as if
-    that had been its ``duration``. ``progress`` as in `three_stage`, `sweep` or `phase_diagram`.
+    that had been its ``duration``. ``progress`` as in `three_stage`, `sweep`, `phase_diagram` or
+    `hysteresis`.
 
     **Returns:** the dataset that `sv.open` opens. Raises BlockingIOError while another process writes to it,
     and ValueError where there is nothing that can be continued.
     """
     path = tidy_path(path)
     kind = store_format(path)
-    if kind in (SWEEP, DIAGRAM):
+    if kind in (SWEEP, DIAGRAM, LOOP):
         check_no_end(path, until)
     if kind == SWEEP:
         return resume_sweep(path, bias, progress, drive)
     if kind == DIAGRAM:
         return resume_diagram(path, progress)
+    if kind == LOOP:
+        return resume_loop(path, progress)
     resume_run(path, bias, observe, progress, drive, until)
     return open_run(path)
 
 
 def check_no_end(path: Path, until: float | None) -> None:
-    """Raise ValueError where a sweep or a diagram is given a later end."""
+    """Raise ValueError where a sweep, a diagram or a loop is given a later end."""
     if until is not None:
         kind = (store_format(path) or "").replace("svjax-", "")
         raise ValueError(f"Argument `until` must be the end of a run, but {path} is a {kind}.")
@@ -97,6 +101,14 @@ def resume_diagram(path: Path, progress: Callable[[str], object] | None = None) 
     if facts.get("status", "complete") != "complete":
         warn_of_changes(facts)
     return finish_diagram(path, progress)
+
+
+def resume_loop(path: Path, progress: Callable[[int], object] | None = None) -> xr.Dataset:
+    """Compute what is left of the loop at ``path``."""
+    facts = check_plain(path, LOOP, LOOP_VERSION)
+    if facts.get("status", "complete") != "complete":
+        warn_of_changes(facts)
+    return finish_loop(path, progress)
 
 
 def resume_run(
