@@ -47,7 +47,8 @@ def test_what_cannot_be_saved_is_refused_before_the_run(observe, message):
 def test_integers_truth_values_and_shapes_of_ones_own_are_kept(tmp_path):
     def observe(valve, state):
         z = state.spins[:, 2]
-        return {"up": z > 0.5, "which": jnp.argmax(z), "charge_current": jnp.arange(4.0) * z[0], "M, (x+y)": z[0] + 1j}
+        shapes = {"charge_current": jnp.arange(4.0) * z[0], "spin_current": z, "energy": z[:1]}
+        return {"up": z > 0.5, "which": jnp.argmax(z), "M, (x+y)": z[0] + 1j} | shapes
 
     run = sv.three_stage(small_valve(), sv.symmetric(1.0), **BRIEF, observe=observe)
     sv.save_run(tmp_path / "run", run)
@@ -55,7 +56,8 @@ def test_integers_truth_values_and_shapes_of_ones_own_are_kept(tmp_path):
     for name, values in run.observables.items():
         assert np.array_equal(stored[name], values) and stored[name].dtype == values.dtype
     assert stored["which"].values.tolist() == [1] * 9 and stored["up"].values[0].tolist() == [False, True]
-    assert stored["charge_current"].dims == ("time", "charge_current_1") and stored["charge_current"].units == ""
+    for name in ("charge_current", "spin_current", "energy"):
+        assert stored[name].dims == ("time", f"{name}_1") and stored[name].units == ""
     assert sv.convergence_report(run)["step at the end"].value < 1e-4
 
 

@@ -23,6 +23,7 @@ from svjax.model.valve import QUANTITIES
 from svjax.reports.describe import describe
 from svjax.reports.page import code, drawing, facts, line, page, picture, table
 from svjax.storage.lock import Lock
+from svjax.storage.status import Status
 
 VALVE = "--length 4 --width 1 --pinned 1 --free 1 --j-sd 1.5 --anisotropy 0.4 0.1 --temperature 0.1 --poles 10"
 WORDS = {
@@ -148,7 +149,7 @@ def test_a_stopped_run_says_so(tmp_path, monkeypatch):
 
     sv.save_run(tmp_path / "run", small_run())
     group = zarr.open_group(tmp_path / "run", mode="r+")
-    group["status"][...] = 0
+    group["status"][...] = Status.RUNNING
     lock = Lock(tmp_path / "run")
     assert "svjax run, running." in Page(sv.report(tmp_path / "run")).text
     lock.release()

@@ -97,7 +97,7 @@ def labelled(
     sizes |= {"component": 3, "site": lattice.n_sites, "monolayer": len(lattice.monolayers), "bond": len(lattice.bonds)}
     own = tuple(f"{name}_{k}" for k in range(1, len(shape) + 1)), "", ""
     dims, units, meaning = table.get(name, own)
-    if tuple(sizes.get(dim, length) for dim, length in zip(dims, shape, strict=False)) != shape:
+    if len(dims) != len(shape) or any(sizes.get(dim, n) != n for dim, n in zip(dims, shape, strict=True)):
         dims, units, meaning = own
     return dims, {"units": units, "long_name": meaning}
 
