@@ -20,8 +20,13 @@ from programs import Program
 
 jax.config.update("jax_enable_x64", True)
 
-QUICK_TO_COMPILE = {"xla_backend_optimization_level": "0", "xla_cpu_use_fusion_emitters": "false"}
+QUICK_TO_COMPILE = {
+    "xla_backend_optimization_level": "0",
+    "xla_cpu_use_fusion_emitters": "false",
+    "xla_cpu_parallel_codegen_split_count": "1",
+}
 """Tests compile many small programs once each: settings that compile them in a third of the time, and run them slower.
+A program in one part takes half of the memory maps, so that it is longer kept.
 
 Long runs want the usual ones back: XLA_FLAGS=--xla_backend_optimization_level=3 pytest -m slow
 """
@@ -40,11 +45,17 @@ if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):  # r
     chosen = [f"--{flag}={value}" for flag, value in QUICK_TO_COMPILE.items() if known_to_the_compiler(flag)]
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *chosen])
 
+gc.freeze()  # what is imported stays
+gc.set_threshold(50_000, 20, 20)  # traces make so many objects that a collection at every 700 takes a tenth of all time
+
 SLOW_LIMIT = 3600
 """Seconds that a slow test may take; those of the others stand in pyproject.toml."""
 
-LONG = {"test_bits", "test_gates", "test_gradients", "test_devices", "test_resume"}
-"""Files that take long for the number of their tests."""
+LONG = [
+    "resume", "periodic", "evolve", "sweep", "gradients", "report", "effective_llg", "devices", "starts", "gates",
+    "bits", "cli", "fit", "steady", "diagram", "objects", "explore",
+]  # fmt: skip
+"""Files that take longest, these first: the workers end together."""
 
 MOST_MAPS, MOST_MEMORY, LEAST_GAIN = 7_000, 1.1e9, 0.25e9
 """A process that holds more memory maps or bytes than this drops its compiled programs, unless it holds little more
@@ -81,7 +92,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: item.path.stem not in LONG)  # files of a few long tests first: workers end together
+    order = {f"test_{name}": k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT))

@@ -119,7 +119,8 @@ def fixture_stores(tmp_path_factory):
     """A run and a sweep."""
     folder = tmp_path_factory.mktemp("stores")
     sv.three_stage(small_valve(), sv.symmetric(1.0), writer=sv.RunWriter(folder / "run"), **SMALL)
-    sv.sweep(small_valve(), {"voltage": [0.0, 0.5]}, sv.SteadyTask(), out=folder / "sweep")
+    task = sv.RunTask(1.0, dt=0.1, start="aligned", method="rk38", observe=("spins", "energy"))
+    sv.sweep(sv.SpinValve.chain(1, 1, 1, j_sd=1.0), {"j_sd": [1.0, 2.0]}, task, out=folder / "sweep")
     return folder
 
 

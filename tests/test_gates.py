@@ -9,11 +9,15 @@ import svjax as sv
 SETTINGS = {"dt": 0.1, "method": "etd"}
 
 
+def hook(bond=0.8, **changes):
+    """Two sites with spins between leads, and a third that hangs on the second by ``bond``."""
+    parameters = {"j_sd": 1.0, "anisotropy": 0.3, "poles": sv.optimized_poles(6)} | changes
+    return sv.SpinValve.from_bonds(3, [(0, 1), (1, 2, bond)], [[0], [1]], [[0], [1]], **parameters)
+
+
 def island():
     """Two sites between leads, and a third on its own."""
-    return sv.SpinValve.from_bonds(
-        3, [(0, 1)], layers=[[1]], contacts=[[0], [1]], j_sd=1.0, anisotropy=0.3, poles=sv.optimized_poles(6)
-    )
+    return hook(0.0)
 
 
 def pinned_in_the_middle():
@@ -42,11 +46,12 @@ def test_states_that_no_lead_reaches_are_refused_at_every_door(make):
 
 def test_spins_that_nothing_holds_have_one_answer():
     """Without anisotropy a turn of all spins costs nothing: no steady state is isolated."""
-    valve = sv.SpinValve.square(4, 1, 1, 1, j_sd=1.0, anisotropy=0.0, poles=sv.optimized_poles(6))
+    valve = hook(anisotropy=0.0)
     with pytest.raises(sv.ConvergenceError, match="zero mode"):
         sv.steady_state(valve, None)
     answers = {
-        str(sv.sweep(valve, {"j_sd": [1.0]}, task)["status"].values) for task in (sv.SteadyTask(), sv.ModesTask(1))
+        str(sv.sweep(valve, {"j_sd": [1.0, 1.5]}, task, bias=[0.0, 0.0])["status"].values)
+        for task in (sv.SteadyTask(), sv.ModesTask(1))
     }
     assert len(answers) == 1 and "1" not in answers.pop()
 
@@ -87,9 +92,9 @@ def test_without_spins_parameters_are_fitted():
 
 
 def test_a_steady_state_in_single_precision_is_close_to_that_in_double():
-    found, poles = {}, sv.optimized_poles(6)
+    found = {}
     for dtype in ("float32", "float64"):
-        valve = sv.SpinValve.square(4, 1, 1, 1, j_sd=2.0, anisotropy=(0.4, 0.1), poles=poles, dtype=dtype)
+        valve = hook(j_sd=2.0, anisotropy=(0.4, 0.1), easy_axes=((1, 0, 0), (0, 0, 1)), dtype=dtype)
         found[dtype] = sv.steady_state(valve, (0.3, -0.2))
         assert found[dtype].spins.dtype == dtype
     assert np.abs(found["float32"].spins - found["float64"].spins).max() < 1e-3

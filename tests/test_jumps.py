@@ -27,6 +27,8 @@ def spins_only(valve, state):
 
 
 QUICK = dict(observe=spins_only)
+FINE = dict(observe=spins_only, save_every=200)
+"""For 200 steps: one program, with one copy of the step."""
 
 
 @pytest.mark.parametrize(
@@ -35,8 +37,8 @@ QUICK = dict(observe=spins_only)
 )
 def test_a_jump_in_the_middle_of_a_run_costs_no_accuracy(t, method, dt, error):
     """On a step's end and inside of a step; the reference stops there and begins anew with the other level."""
-    before = sv.evolve(VALVE, START, sv.symmetric(0.3), t, dt=t / 200, **QUICK).state
-    exact = sv.evolve(VALVE, before, sv.symmetric(1.0), 1.0 - t, dt=(1.0 - t) / 200, **QUICK).state
+    before = sv.evolve(VALVE, START, sv.symmetric(0.3), t, dt=t / 200, **FINE).state
+    exact = sv.evolve(VALVE, before, sv.symmetric(1.0), 1.0 - t, dt=(1.0 - t) / 200, **FINE).state
     function = sv.FunctionBias(lambda s: jnp.where(s < t, 0.3, 1.0) * jnp.array([0.5, -0.5]), jumps=[t])
     for bias in (jump(t), function):
         found = sv.evolve(VALVE, START, bias, 1.0, dt=dt, method=method, **QUICK).state
@@ -45,9 +47,9 @@ def test_a_jump_in_the_middle_of_a_run_costs_no_accuracy(t, method, dt, error):
 
 def test_a_ramp_of_a_parameter_may_jump_too():
     drive = sv.Ramp("j_sd", [0.0, 0.53, 0.53], [1.0, 1.0, 2.0])
-    first = sv.evolve(VALVE, START, None, 0.53, dt=0.53 / 200, **QUICK).state
+    first = sv.evolve(VALVE, START, None, 0.53, dt=0.53 / 200, **FINE).state
     other, _ = sv.set_parameters(VALVE, None, {"j_sd": 2.0})
-    exact = sv.evolve(other, first, None, 0.47, dt=0.47 / 200, **QUICK).state
+    exact = sv.evolve(other, first, None, 0.47, dt=0.47 / 200, **FINE).state
     found = sv.evolve(VALVE, START, None, 1.0, dt=0.05, method="etd", drive=drive, **QUICK).state
     assert largest_difference(found, exact) < 1e-6
 

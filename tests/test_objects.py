@@ -38,7 +38,7 @@ def rising(t):
 VALVE, MODEL = small_valve(), sv.MacrospinModel(j_eff=0.1, n_s=2, anisotropy=(0.3, 0.2))
 M = np.asarray(sv.macrospin_solution(T, 0.1, 2))
 state = lambda: small_run().state
-llg = cache(lambda: sv.effective_llg(VALVE, (0.0, 0.1), angles=5))
+llg = cache(lambda: sv.effective_llg(VALVE, (0.0, 0.1), angles=5, at=0.05))
 trajectory = lambda: sv.Trajectory(T, state(), {"magnetization": M})
 
 MADE = {
@@ -104,8 +104,8 @@ made = cache(lambda name: MADE[name]())
 
 
 PUBLIC = {name: getattr(sv, name) for name in dir(sv) if not name.startswith("_")}
-SLOW = ("EffectiveLLG", "TorqueFit")
-"""Of which a table or a fit takes long to compile."""
+SLOW = ("TorqueFit",)
+"""Of which a fit takes long to compile."""
 CLASSES = sorted(name for name, item in PUBLIC.items() if inspect.isclass(item) and not inspect.isabstract(item))
 
 
@@ -121,7 +121,10 @@ def parts(item):
     return [part for leaf in leaves for part in parts(leaf)]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CLASSES])
+every = pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CLASSES])
+
+
+@every
 def test_copies_and_pickles_are_the_same(name):
     item = made(name)
     for again in (pickle.loads(pickle.dumps(item)), copy.deepcopy(item)):
@@ -129,7 +132,7 @@ def test_copies_and_pickles_are_the_same(name):
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(parts(item), parts(again), strict=True))
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@every
 def test_prints_are_short_and_tell_numbers(name):
     text = repr(made(name))
     assert len(text.splitlines()) <= 15 and len(text) < 1500

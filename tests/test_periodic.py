@@ -144,6 +144,7 @@ def mixing_conductance(j_sd, temperature):
     return found
 
 
+@pytest.mark.slow
 def test_slow_precession_pumps_what_scattering_theory_says():
     """omega/(4 pi) Re g sin^2(theta) of spin into each lead. What is left of the mean over theta and pi - theta, which
     is odd in omega, falls as its square."""
@@ -229,6 +230,7 @@ def test_a_damped_spin_follows_a_rotating_field():
     assert np.abs(rates.imag).min() > 0.1
 
 
+@pytest.mark.slow
 def test_spins_and_electrons_under_light_and_field_against_a_long_run():
     omega, steps = 1.3, 80
     period = 2 * np.pi / omega

@@ -127,7 +127,7 @@ def test_a_run_starts_where_another_ended(tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(second["final_pi"], whole["final_pi"], atol=1e-12, rtol=0)
     np.testing.assert_allclose(second["magnetization"][-1], whole["magnetization"][-1], atol=1e-12, rtol=0)
     capsys.readouterr()
-    main(["run", *RUN, "--j-sd", "3", "--field", "0", "0.1", "0", "--start", "first", "--out", "third"])
+    main(["run", *RUN, *warm, "--j-sd", "3", "--field", "0", "0.1", "0", "--start", "first", "--out", "third"])
     assert "svjax: the valve differs from that of first in j_sd, field." in capsys.readouterr().err
     for words, why in (
         (["--start", "first", "--equilibrium", "first"], "exclude each other"),
@@ -154,6 +154,7 @@ def test_the_command_line_starts_from_files_and_seeds(tmp_path, monkeypatch):
     assert np.array_equal(same, again) and not np.allclose(same[0], other[0])
 
 
+@pytest.mark.slow
 def test_a_sweep_over_seeds_holds_the_runs_of_these_seeds(tmp_path, monkeypatch):
     """Start, stage 1 and noise of a point are those of a run with its seed."""
     monkeypatch.chdir(tmp_path)
