@@ -246,12 +246,29 @@ def test_the_command_itself(folder):
     bad = call("run", "--temperature", "-1", "--out", "run")
     assert bad.returncode == 2 and bad.stdout == "" and not (folder / "run").exists()
     assert bad.stderr == "svjax: Argument `temperature` must be positive, but is [-1. -1.].\n"
+    for words in ([], ["runn"], ["--overwrite", "run"], ["--", "run"]):
+        wrong = call(*words)
+        assert wrong.returncode == 2 and wrong.stdout == "" and "Traceback" not in wrong.stderr, words
+        assert "svjax --help" in wrong.stderr, words
     shown = call("run", "--help")
     assert shown.returncode == 0 and shown.stderr == ""
     for name in RunOptions.__dataclass_fields__:
         assert name == "config" or f"--{name.replace('_', '-')}" in shown.stdout
     for text in ("[gamma]", "[hbar/gamma]", "default:"):
         assert text in shown.stdout
+
+
+def test_help_of_all_commands_needs_nothing_that_computes():
+    words = (
+        "import sys; from svjax.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as done: print(done.code, {'jax', 'equinox', 'scipy', 'xarray'} & set(sys.modules))"
+    )
+    shown = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=100)
+    *told, last = shown.stdout.splitlines()
+    assert last == "0 set()", shown.stderr
+    commands = [line.split()[2:4] for line in told if line.startswith("│   • ")]
+    assert ["run", "Run"] in commands and ["hysteresis", "Change"] in commands and len(commands) == 10
 
 
 SWEEP = """

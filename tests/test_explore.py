@@ -91,6 +91,27 @@ def test_picture_shows_the_numbers(explored):
     assert [points.get_color() for points in picture.modes] == [DECAYING, GROWING]
 
 
+def test_a_steady_state_is_shown_before_its_modes(explored):
+    picture = Picture(explored.energies)
+    first, problem = explored.without_modes(*UNSTABLE)
+    picture.show(UNSTABLE[0], first)
+    assert first.rates is None and picture.words.get_text().endswith("its modes follow.")
+    assert not any(len(points.get_data()[0]) for points in picture.modes)
+    whole, wanted = explored.with_modes(first, problem), explored(*UNSTABLE)
+    assert all(np.array_equal(one, other) for one, other in zip(whole, wanted, strict=True))
+
+
+def test_a_picture_keeps_nothing_of_the_one_before_it(explored):
+    """Drawn over another one it is the same as drawn alone, also where no axis changes."""
+    near = (STABLE[0] + 0.01, *STABLE[1:])
+    seen = lambda picture, numbers: np.asarray(Image.open(io.BytesIO(picture.show(numbers[0], explored(*numbers)))))
+    picture, last = Picture(explored.energies), None
+    for numbers in (UNSTABLE, STABLE, near, NONE, near):
+        last, before = seen(picture, numbers), last
+        assert np.array_equal(last, seen(Picture(explored.energies), numbers)) or numbers == NONE
+        assert before is None or (before != last).any()
+
+
 def test_a_point_without_a_steady_state_says_so_and_the_next_one_goes_on(explored):
     picture, answer = Picture(explored.energies), explored(*NONE)
     with pytest.raises(sv.ConvergenceError):
@@ -116,11 +137,13 @@ def test_a_slider_moves_the_picture_and_compiles_nothing():
     names, seen = [], [np.asarray(Image.open(io.BytesIO(image.value)))]
     listen = lambda event, _, fun_name="", **more: names.append(fun_name) if "backend_compile" in event else None
     jax.monitoring.register_event_duration_secs_listener(listen)
+    pictures = []
+    image.observe(lambda change: pictures.append(change["new"]), "value")
     for slider, value in zip(sliders, UNSTABLE, strict=True):
         slider.value = value
         seen.append(np.asarray(Image.open(io.BytesIO(image.value))))
     jax.monitoring.unregister_event_duration_listener(listen)
-    assert not names
+    assert not names and len(pictures) == 2 * len(sliders)  # without the modes, and with them
     assert {picture.shape for picture in seen} == {(460, 840, 4)}
     assert all((one != other).any(-1).sum() > 200 for one, other in zip(seen[1:], seen[:-1], strict=True))
 

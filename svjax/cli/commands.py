@@ -1,5 +1,7 @@
 """What `svjax run`, `steady`, `diagram`, `sweep` and `resume` do. Heavy imports wait until they are needed."""
 
+from __future__ import annotations
+
 import shlex
 import sys
 import time
@@ -8,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svjax.cli.bars import Bar, clock
-from svjax.cli.diagram_options import DiagramOptions
-from svjax.cli.loop_options import HysteresisOptions
-from svjax.cli.options import RunOptions, SteadyOptions
-from svjax.cli.other_options import ResumeOptions
-from svjax.cli.sweep_options import SweepOptions
 from svjax.cli.words import command_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
     from xarray import Dataset
 
+    from svjax.cli.diagram_options import DiagramOptions
+    from svjax.cli.loop_options import HysteresisOptions
+    from svjax.cli.options import RunOptions, SteadyOptions
+    from svjax.cli.other_options import ResumeOptions
+    from svjax.cli.sweep_options import SweepOptions
     from svjax.simulations.loop import Run
 
 BAD_INPUT, DIVERGED, NOT_OK, INTERRUPTED = 2, 1, 3, 130

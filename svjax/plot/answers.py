@@ -1,4 +1,4 @@
-"""What the sliders of a valve ask for: its transmission, steady state and relaxation modes, in one program."""
+"""What the sliders of a valve ask for: its transmission and steady state, in one program, and its relaxation modes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from svjax.dynamics.eigenproblem import find_roots, linearization
+from svjax.dynamics.eigenproblem import Linearization, find_roots, linearization
 from svjax.dynamics.modes import chosen_roots, residual_limit
-from svjax.dynamics.steady_state import steady_state
+from svjax.dynamics.steady_state import STEPS
+from svjax.dynamics.torques import Point, is_isolated, linearize, newton_step, torque_limit, unrest
 from svjax.electrons.landauer import at_levels
 from svjax.electrons.reach import check_poles
 from svjax.electrons.response import eigenbasis
-from svjax.engine.arrays import Spins
+from svjax.engine.arrays import PerLead, Spins
 from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.model.hamiltonian import hamiltonian
 from svjax.model.leads import leads
@@ -25,7 +26,6 @@ from svjax.model.spins import tangents
 from svjax.model.valve import SpinValve, aligned_spins, per_spin, prepare
 from svjax.observables.electronic import charge_current, current_driven_torque, magnetization
 from svjax.reservoirs.bias import symmetric
-from svjax.sweeps.batch import is_steady
 
 ENERGIES = 401
 """At how many the transmission is computed."""
@@ -39,20 +39,21 @@ class Answer(NamedTuple):
     """What there is to see of a valve; all but ``transmission`` is of its steady state, and sound where ``found``.
 
     ``current`` is that of lead 0, ``torque`` the current-driven one on the free layer, Eq. (15), (3,), and ``rates``
-    are those of the slowest modes, all distinct where ``complete`` and nan where not found.
+    are those of the slowest modes, all distinct where ``complete`` and nan where not found; None as long as they are
+    not known.
     """
 
     transmission: Array
     magnetization: Array
     current: Array
     torque: Array
-    rates: Array
     found: Array
-    complete: Array
+    rates: Array | None = None
+    complete: Array | None = None
 
 
 class Explored:
-    """The valve that the sliders turn, in one program for all their values.
+    """The valve that the sliders turn, in the same programs for all their values.
 
     ``angle`` is that between the easy axes of its two layers, in degrees: those of the second layer turn about the
     normal of both. ``j_sd`` and ``gamma`` are the largest couplings to the spins and to the leads; others keep their
@@ -85,25 +86,59 @@ class Explored:
 
     def __call__(self, voltage: float, angle: float, j_sd: float, gamma: float) -> Answer:
         """The answer at a symmetric ``voltage``, as arrays of NumPy."""
+        return self.with_modes(*self.without_modes(voltage, angle, j_sd, gamma))
+
+    def without_modes(self, voltage: float, angle: float, j_sd: float, gamma: float) -> tuple[Answer, Linearization]:
+        """What is known first, and the problem of which the modes are roots."""
         numbers = np.array([voltage, angle - self.angle, j_sd, gamma])
         with lapack_on_one_thread():
-            return jax.device_get(_answer(self.valve, self.normal, self.energies, numbers))
+            answer, problem = _answer(self.valve, self.normal, self.energies, numbers)
+            return jax.device_get(answer), problem
+
+    def with_modes(self, answer: Answer, problem: Linearization) -> Answer:
+        """The answer with its relaxation modes, which take most of the time."""
+        with lapack_on_one_thread():
+            rates, complete = jax.device_get(_modes(problem))
+        return answer._replace(rates=rates, complete=complete)
 
 
 @jax.jit
-def _answer(valve: SpinValve, normal: ArrayLike, energies: Array, numbers: Array) -> Answer:
+def _answer(valve: SpinValve, normal: ArrayLike, energies: Array, numbers: Array) -> tuple[Answer, Linearization]:
     """Transmission of spins along the easy axes, and the steady state that is reached from there."""
     voltage, turn, j_sd, gamma = numbers
     valve, bias = _turned(valve, normal, turn, j_sd, gamma), symmetric(voltage)
+    mu = constant_levels(valve, bias)
     passed = _transmission(*at_levels(valve, aligned_spins(valve), bias)[:2], energies)
-    state, rest = steady_state(valve, bias), steady_state(valve, symmetric(jnp.zeros_like(voltage)))
-    torque = current_driven_torque(valve, state, rest)
-    found = is_steady(valve, bias, state, allow_unstable=True)[1] & jnp.all(jnp.isfinite(torque))
-    problem = linearization(valve, state, constant_levels(valve, bias))
+    (point, found), (rest, held) = _steady(valve, mu), _steady(valve, jnp.zeros_like(mu))
+    state = point.state
+    torque = current_driven_torque(valve, state, rest.state)
+    found &= held & is_isolated(point.stiffness) & jnp.all(jnp.isfinite(torque))
+    answer = Answer(passed, magnetization(valve, state), charge_current(valve, state, 0), torque, found)
+    return answer, linearization(valve, state, mu)
+
+
+def _steady(valve: SpinValve, mu: PerLead) -> tuple[Point, Array]:
+    """The point at which Newton's method for `steady_state` ends, and whether it is one, in a sound eigenbasis."""
+    limit = torque_limit(valve.dtype)
+
+    def unfinished(carry: tuple[Array, Point]) -> Array:
+        return (carry[0] < STEPS) & carry[1].unique & (carry[1].torque > limit / 10)
+
+    def step(carry: tuple[Array, Point]) -> tuple[Array, Point]:
+        return carry[0] + 1, newton_step(valve, mu, carry[1], False)
+
+    start = jnp.zeros((), int), linearize(valve, mu, aligned_spins(valve), False)
+    _, point = jax.lax.while_loop(unfinished, step, start)
+    calm = unrest(valve, point.state, mu) <= limit
+    return point, (point.torque <= limit) & point.unique & point.sound & calm
+
+
+@jax.jit
+def _modes(problem: Linearization) -> tuple[Array, Array]:
+    """The rates of the slowest modes, nan where not found, and whether all were."""
+    limit = residual_limit(problem.valve.dtype)
     roots, chosen, wrong = chosen_roots(problem, MODES, "frequency", find_roots)
-    rates = jnp.where(roots.residuals[chosen] <= residual_limit(valve.dtype), roots.rates[chosen], jnp.nan)
-    current = charge_current(valve, state, 0)
-    return Answer(passed, magnetization(valve, state), current, torque, rates, found, ~jnp.any(wrong))
+    return jnp.where(roots.residuals[chosen] <= limit, roots.rates[chosen], jnp.nan), ~jnp.any(wrong)
 
 
 def _transmission(valve: SpinValve, spins: Spins, energies: Array) -> Array:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
 from svjax.model.valve import SpinValve
 from svjax.plot.answers import LARGEST_VOLTAGE, Answer, Explored
@@ -23,7 +24,7 @@ GROWING, DECAYING = COLOURS["vermillion"], COLOURS["blue"]
 
 
 class Picture:
-    """One figure whose lines, bars and points move; nothing of it is made anew."""
+    """One figure whose lines, bars and points move; all else of it is drawn again only where an axis changes."""
 
     def __init__(self, energies: np.ndarray):
         self.energies = energies
@@ -45,6 +46,10 @@ class Picture:
         self.words = self.figure.suptitle(" ", fontsize=10)
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
+        self.moving = [self.window, self.line, *self.layers, *self.driven, *self.modes, self.words]
+        for artist in self.moving:
+            artist.set_animated(True)
+        self.behind: tuple[object, object] = None, None
 
     def _transmission(self, ax: Axes) -> None:
         (self.line,) = ax.plot(self.energies, np.zeros_like(self.energies), color=COLOURS["black"], lw=1.0)
@@ -71,16 +76,29 @@ class Picture:
         for bars, heights in ((self.layers, answer.magnetization.ravel()), (self.driven, self._drives(answer))):
             for bar, height in zip(bars, heights * blank, strict=True):
                 bar.set_height(height)
-        rates, growing = answer.rates * blank, answer.rates.real > 0
+        rates = np.asarray([] if answer.rates is None else answer.rates, complex) * blank
+        growing = np.real(rates) > 0
         for points, chosen in zip(self.modes, (~growing, growing), strict=True):
             points.set_data(rates.real[chosen], rates.imag[chosen])
         if answer.found:
             driven.set_ylim(*(np.array([-1, 1]) * _limit(self._drives(answer))))
+        if answer.found and len(rates):
             plane.set_xlim(*(np.array([-1, 1]) * _limit(rates.real)))
             plane.set_ylim(*(np.array([-0.1, 1.3]) * _limit(rates.imag)))
         self.words.set(text=in_words(answer), color=COLOURS["black"] if answer.found else GROWING)
+        return self._drawn()
+
+    def _drawn(self) -> bytes:
+        """The picture, as PNG."""
+        limits = [(*ax.get_xlim(), *ax.get_ylim()) for ax in self.axes]
+        if self.behind[0] != limits:
+            self.canvas.draw()
+            self.behind = limits, self.canvas.copy_from_bbox(self.figure.bbox)
+        self.canvas.restore_region(self.behind[1])
+        for artist in self.moving:
+            (artist.axes or self.figure).draw_artist(artist)
         target = BytesIO()
-        self.canvas.print_png(target, pil_kwargs={"compress_level": 1})
+        Image.fromarray(np.asarray(self.canvas.buffer_rgba())).save(target, "png", compress_level=1)
         return target.getvalue()
 
     def _drives(self, answer: Answer) -> np.ndarray:
@@ -91,6 +109,8 @@ def in_words(answer: Answer) -> str:
     """What the picture says of an answer."""
     if not answer.found:
         return "No isolated steady state was found here from layers along their easy axes."
+    if answer.rates is None:
+        return f"Steady state: I = {answer.current:.3g} $\\gamma/\\hbar$; its modes follow."
     growing = np.any(answer.rates.real > 0)
     held = "unstable, a mode grows" if growing else "its slow modes decay"
     lost = "" if answer.complete else "; not all of them were told apart"
@@ -117,8 +137,9 @@ def explore(valve: SpinValve) -> VBox:
       angle that between the easy axes of the layers, in degrees. J_sd and Gamma are the largest of the valve; where
       they differ between spins or leads they keep their ratios.
 
-    **Returns:** a box of ipywidgets, which a notebook shows; where there is no steady state the picture says so.
-    The first picture compiles, which takes some seconds. Raises ImportError without ipywidgets.
+    **Returns:** a box of ipywidgets, which a notebook shows; where there is no steady state the picture says so. Modes
+    take most of the time and follow in a second picture. The first picture compiles, which takes some seconds. Raises
+    ImportError without ipywidgets.
     """
     try:
         import ipywidgets as widgets
@@ -137,11 +158,15 @@ def explore(valve: SpinValve) -> VBox:
         for name, (label, low, high, step, value) in ranges.items()
     }
 
-    def drawn(*_: object) -> bytes:
-        numbers = {name: slider.value for name, slider in sliders.items()}
-        return picture.show(numbers["voltage"], explored(**numbers))
+    image = widgets.Image(format="png")
 
-    image = widgets.Image(value=drawn(), format="png")
+    def draw(*_: object) -> None:
+        numbers = {name: slider.value for name, slider in sliders.items()}
+        first, problem = explored.without_modes(**numbers)
+        image.set_trait("value", picture.show(numbers["voltage"], first))
+        image.set_trait("value", picture.show(numbers["voltage"], explored.with_modes(first, problem)))
+
+    draw()
     for slider in sliders.values():
-        slider.observe(lambda change: image.set_trait("value", drawn()), "value")
+        slider.observe(draw, "value")
     return widgets.VBox([*sliders.values(), image])
