@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from systems import random_spins
 
 import svjax as sv
 from svjax.dynamics.eigenproblem import find_roots, linearization
@@ -136,6 +137,48 @@ def test_growing_roots_are_counted(start):
     growing = np.sum(exact.real > 1e-7)
     assert count_growing(linearization(valve, state, jnp.array(BIAS))) == growing
     assert sv.is_stable(valve, state, BIAS) == (growing == 0)
+
+
+def tangled_chain(damping):
+    """Two layers of two spins with complex bonds, levels and leads of their own."""
+    valve = sv.SpinValve.chain(
+        2, 1, 2, leads=True, anisotropy=(0.4, 0.15), temperature=0.1, poles=sv.pade_poles(2), damping=(0.0, 0.0),
+        rashba=0.3, mu_bar=(0.1, -0.2, 0.3, 0.05, -0.1), j_sd=(1.3, 0.9), field=(0.02, -0.05, 0.03),
+        lead_polarization=[(0.2, -0.3, 0.4), (0.1, 0.0, 0.0)],
+    )  # fmt: skip
+    return eqx.tree_at(lambda v: v.damping, valve, jnp.asarray(damping, float))
+
+
+TANGLED_BIAS = (0.5, -0.25)
+ONE, TWO = [(1e-3,), (-1e-3,), (1e-6,), (-1e-5,)], [(1e-3, -1e-4), (-1e-5, 1e-3), (-1e-6, -1e-6), (1e-5, 1e-6)]
+
+
+@pytest.mark.parametrize(("seed", "cases"), [(0, ONE), (1, TWO), (2, ONE), (5, []), (7, TWO)])
+def test_roots_close_to_the_axis_are_counted(seed, cases):
+    """States of rest that random spins lead to, two of them stable, three saddles. The damping of the layers, which
+    moves no state of rest, is chosen (also negative) so that one or two modes are close to the axis, on either side;
+    the count is that of the full Jacobian's eigenvalues."""
+    spins = random_spins(np.random.default_rng(seed), 4)
+    rest = sv.steady_state(tangled_chain((0, 0)), TANGLED_BIAS, spins=spins, allow_unstable=True)
+    problem = lambda damping: linearization(tangled_chain(damping), rest, jnp.array(TANGLED_BIAS))
+    rates = lambda damping: np.asarray(find_roots(problem(damping), 4).rates)
+    moving = lambda damping: jacobian_eigenvalues(tangled_chain(damping), rest, TANGLED_BIAS)
+    start = rates(np.zeros(2))
+    assert count_growing(problem(np.zeros(2))) == np.sum(moving(np.zeros(2)).real > 1e-7)
+    for distances in cases:
+        damping, followed = np.zeros(2), start[np.argsort(np.abs(start.real))[: len(distances)]]
+        for _ in range(12):
+            here, *beside = (
+                found[np.abs(found[:, None] - followed).argmin(0)]
+                for found in (rates(damping), *(rates(damping + step) for step in 1e-6 * np.eye(2)))
+            )
+            slope = np.stack([(other - here).real for other in beside], 1) / 1e-6
+            move = np.linalg.lstsq(slope, np.array(distances) - here.real)[0]
+            damping, followed = damping + np.clip(move, -0.1, 0.1), here
+        exact = moving(damping)
+        near = exact[np.abs(exact[:, None] - followed).argmin(0)].real
+        assert np.abs(near - distances).max() < 0.1 * np.abs(distances).min()
+        assert count_growing(problem(damping)) == np.sum(exact.real > 1e-7)
 
 
 @pytest.mark.slow

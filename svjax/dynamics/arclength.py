@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from svjax.dynamics.eigenproblem import leading_rate, linearization
+from svjax.dynamics.eigenproblem import linearization
+from svjax.dynamics.stability import leading_rate
 from svjax.dynamics.torques import LARGEST_TURN, Point, force_across, linearize, torque_limit
 from svjax.engine.arrays import PerLead, Spins
 from svjax.model.levels import constant_levels

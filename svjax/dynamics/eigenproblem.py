@@ -5,6 +5,7 @@ M(0), whose eigenvalues are N_S conjugate pairs; retarded electrons give M(lambd
 min |Im w|, w the eigenvalues of H_eff. Every root is an eigenvalue of the linearised equations of motion.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
@@ -22,7 +23,6 @@ from svjax.electrons.response import (
     susceptibility,
 )
 from svjax.engine.arrays import PerLead, Spins, known
-from svjax.engine.clock import finished
 from svjax.model.equations import State, local_spin_density
 from svjax.model.extended import extended
 from svjax.model.spins import coupling, effective_field, field_change, stiffness, tangents, turn_rate
@@ -130,111 +130,83 @@ def find_roots(problem: Linearization, number: int, homotopy: int = 1) -> Roots:
 
 def _follow(problem: Linearization, rate: Array, vector: Array, homotopy: int) -> tuple[Array, Array, Array]:
     for s in np.arange(1, homotopy + 1) / homotopy:
-        rate, vector, residual = _root(problem, rate, vector, s)
+        rate, vector, residual = find_root(problem, rate, vector, s)
     return rate, vector, residual
 
 
-def _root(problem: Linearization, rate: Array, vector: Array, s: float) -> tuple[Array, Array, Array]:
-    """One root of lambda v = M(s lambda) v: eigenvectors of M(s sigma) at a nearby sigma, then a fixed-point iteration.
-
-    In the eigenbasis (m_j, v_j, u_j) of M(s sigma) and for v = v_k + sum_j c_j v_j the equation reads
-
-        lambda = m_k + u_k D v,   c_j = u_j D v / (lambda - m_j),   D = M(s lambda) - M(s sigma),
-
-    where the first is solved with Newton's factor 1/(1 - dm_k/dlambda). It converges fast for sigma close to lambda;
-    sigma is moved to lambda when it does not.
-    """
+def find_root(problem: Linearization, rate: Array, vector: Array, s: float = 1.0) -> tuple[Array, Array, Array]:
+    """One root of lambda v = M(s lambda) v and its residual, by `refine` in bases that are moved to the root."""
     goal = accuracy(problem.valve.dtype)
 
-    def refine(carry):
+    def again(carry):
         k, rate, vector, _ = carry
-        base = problem.matrix(s * rate[None])[0]
-        m, v = jnp.linalg.eig(base)
-        u = jnp.linalg.inv(v)
-        chosen = jnp.argmax(jnp.abs(u @ vector))
-        others = jnp.arange(len(m)) != chosen
-        _, slope = jax.jvp(lambda r: problem.apply(s * r, v[:, chosen]), (rate,), (jnp.ones_like(rate),))
-        newton = 1 / (1 - u[chosen] @ slope)
-
-        def more(inner):
-            n, _, _, residual, before = inner
-            return (n < 12) & (residual > goal) & (residual < 0.5 * before)
-
-        def improve(inner):
-            n, rate, vector, residual, _ = inner
-            image = problem.apply(s * rate, vector)
-            size = jnp.linalg.norm(vector)
-            now = jnp.linalg.norm(image - rate * vector) / size / jnp.maximum(1, jnp.abs(rate))
-            change = u @ (image - base @ vector)
-            new = rate + newton * (m[chosen] + change[chosen] - rate)
-            shift = jnp.where(others, change / jnp.where(others, new - m, 1), 0)
-            done = now <= goal
-            rate, vector = jnp.where(done, rate, new), jnp.where(done, vector, v[:, chosen] + v @ shift)
-            return n + 1, rate, vector, now, residual
-
-        near = rate + newton * (m[chosen] - rate)
-        start = (0, near, v[:, chosen], jnp.asarray(1e3, base.real.dtype), jnp.asarray(jnp.inf, base.real.dtype))
-        _, rate, vector, residual, _ = jax.lax.while_loop(more, improve, start)
-        return k + 1, rate, vector / jnp.linalg.norm(vector), residual
+        rate, vector, residual, _ = refine(
+            problem, problem.matrix(s * rate[None])[0], rate, vector, lambda _, residual, error: residual <= goal, s
+        )
+        return k + 1, rate, vector, residual
 
     def unfinished(carry):
         k, _, _, residual = carry
         return (k < 6) & (residual > 10 * goal)
 
     inf = jnp.asarray(jnp.inf, rate.real.dtype)
-    _, rate, vector, residual = jax.lax.while_loop(unfinished, refine, (0, rate, vector, inf))
+    _, rate, vector, residual = jax.lax.while_loop(unfinished, again, (0, rate, vector, inf))
     return rate, vector, residual
 
 
-@jax.jit
-def _first_order(problem: Linearization, rates: Array, left: Array, right: Array) -> Array:
-    """m_k + u_k [M(m_k) - M(0)] v_k for eigenvalues, rows of left and right vectors of M(0)."""
-    return jax.lax.map(lambda one: one[1] @ problem.apply(one[0], one[2]), (rates, left, right))
+def refine(
+    problem: Linearization,
+    base: Complex[Array, "angles angles"],
+    rate: Array,
+    vector: Array,
+    enough: Callable[[Array, Array, Array], Array],
+    s: float = 1.0,
+) -> tuple[Array, Array, Array, Array]:
+    """One root of lambda v = M(s lambda) v near ``rate`` by a fixed-point iteration in the eigenbasis of ``base``.
 
+    In the eigenbasis (m_j, v_j, u_j) of base = M(s rate), with v_k the most of ``vector``, and for v = v_k + sum_j c_j
+    v_j, the equation reads
 
-def first_order_rates(problem: Linearization, stiffness: Array) -> Complex[Array, "angles"]:
-    """The rates of all modes to first order in M(lambda) - M(0), from the stiffness at lambda = 0."""
-    m, v = jnp.linalg.eig(turn_rate(problem.valve, stiffness))
-    return _first_order(problem, m, jnp.linalg.inv(v), v.T)
+        lambda = m_k + u_k D v,   c_j = u_j D v / (lambda - m_j),   D = M(s lambda) - M(s rate),
 
+    where the first is solved with Newton's factor 1/(1 - dm_k/dlambda). It converges fast for ``rate`` close to lambda,
+    and is left where it does not, or where ``enough`` of the rate, its residual and its error says so.
 
-_root_from = jax.jit(partial(_root, s=1.0))
-
-
-def first_growing_mode(
-    problem: Linearization, rates: np.ndarray, modes: np.ndarray
-) -> tuple[complex, np.ndarray] | None:
-    """A root with Re lambda > 0 and its vector, or None, from the eigenvalues and vectors of M(0).
-
-    Modes that grow to first order in M(lambda) - M(0) are followed to their roots; `svjax.dynamics.stability`
-    counts them.
+    **Returns:** lambda, v of norm 1, the residual, and the error of lambda that it stands for, |u_k| |M(lambda) v -
+    lambda v| / |1 - dm_k/dlambda|.
     """
-    upper = np.imag(rates) >= -1e-9 * np.abs(rates).max()
-    kind = problem.basis.levels.dtype
-    left = np.linalg.inv(modes)[upper].astype(kind)
-    starts, right = rates[upper].astype(kind), modes.T[upper].astype(kind)
-    estimates = np.asarray(finished(_first_order(problem, starts, left, right)))
-    for k in np.argsort(-np.real(estimates)):
-        if np.real(estimates[k]) <= 0:
-            return None
-        rate, vector, residual = finished(_root_from(problem, jnp.asarray(starts[k]), jnp.asarray(right[k])))
-        if residual < max(1e-6, accuracy(problem.valve.dtype)) and rate.real > 1e-9:
-            return complex(rate), np.asarray(vector)
-    return None
+    m, v = jnp.linalg.eig(base)
+    u = jnp.linalg.inv(v)
+    chosen = jnp.argmax(jnp.abs(u @ vector))
+    others = jnp.arange(len(m)) != chosen
+    _, slope = jax.jvp(lambda r: problem.apply(s * r, v[:, chosen]), (rate,), (jnp.ones_like(rate),))
+    newton = 1 / (1 - u[chosen] @ slope)
+    condition = jnp.linalg.norm(u[chosen]) * jnp.abs(newton)
 
+    def more(inner):
+        n, rate, _, residual, before = inner
+        return (n < 12) & ~fine(rate, residual) & (residual < 0.5 * before)
 
-def leading_rate(problem: Linearization) -> complex:
-    """The root with the largest real part, Im >= 0, of those next to the two largest to first order."""
-    values, vectors = np.linalg.eig(np.asarray(problem.static_matrix()))
-    upper = np.imag(values) >= -1e-9 * np.abs(values).max()
-    kind = problem.basis.levels.dtype
-    left, starts, right = (x.astype(kind) for x in (np.linalg.inv(vectors)[upper], values[upper], vectors.T[upper]))
-    estimates = np.asarray(finished(_first_order(problem, starts, left, right)))
-    found = []
-    for k in np.argsort(-np.real(estimates))[:2]:
-        rate, _, residual = finished(_root_from(problem, jnp.asarray(starts[k]), jnp.asarray(right[k])))
-        found.append(complex(rate if residual < max(1e-6, accuracy(problem.valve.dtype)) else estimates[k]))
-    return max(found, key=lambda rate: rate.real)
+    def fine(rate, residual):
+        return enough(rate, residual, condition * residual * jnp.maximum(1, jnp.abs(rate)))
+
+    def improve(inner):
+        n, rate, vector, residual, _ = inner
+        image = problem.apply(s * rate, vector)
+        size = jnp.linalg.norm(vector)
+        now = jnp.linalg.norm(image - rate * vector) / size / jnp.maximum(1, jnp.abs(rate))
+        change = u @ (image - base @ vector)
+        new = rate + newton * (m[chosen] + change[chosen] - rate)
+        shift = jnp.where(others, change / jnp.where(others, new - m, 1), 0)
+        done = fine(rate, now)
+        rate, vector = jnp.where(done, rate, new), jnp.where(done, vector, v[:, chosen] + v @ shift)
+        return n + 1, rate, vector, now, residual
+
+    near = rate + newton * (m[chosen] - rate)
+    start = (0, near, v[:, chosen], jnp.asarray(1e3, base.real.dtype), jnp.asarray(jnp.inf, base.real.dtype))
+    _, rate, vector, residual, _ = jax.lax.while_loop(more, improve, start)
+    error = condition * residual * jnp.maximum(1, jnp.abs(rate))
+    return rate, vector / jnp.linalg.norm(vector), residual, error
 
 
 def careful_roots(problem: Linearization, number: int) -> Roots:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from svjax.dynamics.eigenproblem import first_growing_mode, linearization
+from svjax.dynamics.eigenproblem import linearization
+from svjax.dynamics.stability import first_growing_mode
 from svjax.dynamics.torques import (
     Point,
     electrons_hold,

@@ -60,9 +60,14 @@ def linearize(valve: SpinValve, mu: PerLead, spins: Spins, beside: bool) -> Poin
     return Point(state, force, stiffness(valve, spins, field, response), basis.unique, basis.sound)
 
 
-@partial(jax.jit, static_argnums=3)
 def newton_step(valve: SpinValve, mu: PerLead, point: Point, beside: bool) -> Point:
-    """The next point of Newton's iteration.
+    """The next point of Newton's iteration: its spins, and `linearize` there, a program that is compiled once."""
+    return linearize(valve, mu, _next_spins(point), beside)
+
+
+@jax.jit
+def _next_spins(point: Point) -> Spins:
+    """The spins after a step of Newton's iteration.
 
     A step that would turn a spin too far is replaced by an implicit Euler step of the flow d(angle)/d(tau) = force,
     which ends in the valley it starts in. That, and a Jacobian that comes with the residual from one eigenbasis, is
@@ -74,7 +79,7 @@ def newton_step(valve: SpinValve, mu: PerLead, point: Point, beside: bool) -> Po
     shift = jnp.max(jnp.abs(force)) / LARGEST_TURN * jnp.eye(len(force), dtype=force.dtype)
     angles = jnp.where(small, angles, jnp.linalg.solve(shift - stiff, force))
     angles = angles * jnp.minimum(1.0, LARGEST_TURN / jnp.max(jnp.abs(angles)))
-    return linearize(valve, mu, turn(point.state.spins, angles), beside)
+    return turn(point.state.spins, angles)
 
 
 def force_across(valve: SpinValve, mu: PerLead, spins: Spins, angles: Array) -> Array:

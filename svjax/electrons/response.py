@@ -78,11 +78,10 @@ def susceptibility(basis: Basis, valve: SpinValve, rho: Matrix, mu: PerLead, rat
     Analytic in lambda for Re lambda > -2 min |Im w|.
     """
     circular = _circular_response(basis, valve, rho, mu)
-
-    def one(rate):
-        return _from_circular(basis, valve, circular(rate)) + _from_circular(basis, valve, circular(rate.conj())).conj()
-
-    return jax.lax.map(one, jnp.asarray(rates, basis.right.dtype))
+    rates = jnp.asarray(rates, basis.right.dtype)
+    each = jnp.stack([rates, rates.conj()], 1).ravel()
+    halves = jax.lax.map(lambda rate: _from_circular(basis, valve, circular(rate)), each)  # one copy of the program
+    return halves[::2] + halves[1::2].conj()
 
 
 def static_susceptibility(basis: Basis, valve: SpinValve, rho: Matrix, mu: PerLead) -> Float[Array, "s 3 s 3"]:
@@ -170,7 +169,9 @@ def spin_response(
             total += (kernel * h) @ contact @ lead.gamma @ contact.conj().T
         return total / (rate + 1j * (w[:, None] - w.conj()))
 
-    change = half(rate, direction) + half(rate.conj(), direction.conj()).conj().T
+    both = jnp.stack([rate, rate.conj()]), jnp.stack([direction, direction.conj()])
+    ahead, back = jax.lax.map(lambda one: half(*one), both)  # one copy of the program
+    change = ahead + back.conj().T
     seen = (right[rows] @ change).reshape(at_spin.shape)
     return jnp.einsum("ast,ktb,ksb->ka", pauli, seen, at_spin.conj()) / 2
 

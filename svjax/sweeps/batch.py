@@ -12,9 +12,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
-from svjax.dynamics.eigenproblem import find_roots, first_order_rates, linearization
+from svjax.dynamics.eigenproblem import find_roots, linearization
 from svjax.dynamics.evolve import graded_start, run_steps
 from svjax.dynamics.modes import chosen_roots
+from svjax.dynamics.stability import first_order_rates
 from svjax.dynamics.steady_state import steady_state
 from svjax.dynamics.step import Step
 from svjax.dynamics.torques import is_isolated, torque_limit, unrest
