@@ -59,7 +59,7 @@ LONG = [
 
 MOST_MAPS, MOST_MEMORY, LEAST_GAIN = 7_000, 1.1e9, 0.25e9
 """A process that holds more memory maps or bytes than this drops its compiled programs, unless it holds little more
-than after it last did so; at the end of a file already at half of them, as the next file wants other programs."""
+than after it last did so; at the end of a file already at 0.7 of them, as the next file wants other programs."""
 
 PROCESS = Path("/proc/self")
 """What Linux says of a process; where it is not there, memory is not watched."""
@@ -115,7 +115,7 @@ def pytest_runtest_teardown(item, nextitem):
         return
     seen, count = item.config.seen, (PROCESS / "maps").read_bytes().count(b"\n")
     seen["maps"] = max(count, seen["maps"])
-    share = 1.0 if nextitem is not None and nextitem.path == item.path else 0.5
+    share = 1.0 if nextitem is not None and nextitem.path == item.path else 0.7
     if count > share * MOST_MAPS or resident() > max(share * MOST_MEMORY, seen["floor"] + LEAST_GAIN):
         jax.clear_caches()
         eqx.clear_caches()
