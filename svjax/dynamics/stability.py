@@ -1,8 +1,6 @@
 """Growing modes: those that grow to first order in the retardation, and their number, by the argument principle."""
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -12,7 +10,6 @@ from jaxtyping import Array, Complex
 
 from svjax.dynamics.eigenproblem import Linearization, accuracy, careful_roots, find_root, refine
 from svjax.engine.clock import finished
-from svjax.engine.eigenbasis import lapack_on_one_thread
 from svjax.model.spins import turn_rate
 
 TOGETHER = 3
@@ -106,13 +103,11 @@ def _roots_and_determinants(problem: Linearization) -> tuple[np.ndarray, tuple[n
 
 
 def _together(program: Callable[..., tuple[Array, ...]], *given: np.ndarray) -> list[np.ndarray]:
-    """What a program gives for the rows of ``given``, `TOGETHER` at a time, on all processors once it is compiled."""
+    """What a program gives for the rows of ``given``, `TOGETHER` at a time."""
     count = len(given[0])
     rows = np.resize(np.arange(count), (-(-count // TOGETHER), TOGETHER))
-    part = lambda some: jax.device_get(program(*(x[some] for x in given)))
-    with lapack_on_one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = [part(rows[0]), *pool.map(part, rows[1:])]
-    return [np.concatenate(part)[:count] for part in zip(*parts, strict=True)]
+    parts = [program(*(x[some] for x in given)) for some in rows]
+    return [np.concatenate(part)[:count] for part in zip(*jax.device_get(parts), strict=True)]
 
 
 @jax.jit
