@@ -89,8 +89,8 @@ def tables(folder):
 @pytest.fixture
 def stop(monkeypatch):
     """Make the command line stop at a table, or not for None."""
-    plain = commands._counted
-    return lambda some: monkeypatch.setattr(commands, "_counted", plain if some is None else lambda *_: Stopped(some))
+    plain = commands.counted
+    return lambda some: monkeypatch.setattr(commands, "counted", plain if some is None else lambda *_: Stopped(some))
 
 
 @pytest.fixture

@@ -122,8 +122,8 @@ LOOP = ["hysteresis", *WORDS.split(), "--parameter", "field[2]", "--values=-0.3:
 @pytest.fixture(name="stop")
 def fixture_stop(monkeypatch):
     """Make the command line stop at a state, or not for None."""
-    plain = commands._counted
-    return lambda some: monkeypatch.setattr(commands, "_counted", plain if some is None else lambda *_: Stopped(some))
+    plain = commands.counted
+    return lambda some: monkeypatch.setattr(commands, "counted", plain if some is None else lambda *_: Stopped(some))
 
 
 def test_a_loop_that_was_stopped_twice_ends_as_one_that_was_not(tmp_path, capsys, stop, monkeypatch):

@@ -4,6 +4,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from svjax.simulations.loop import Progress
     from svjax.sweeps.sweep import SweepProgress
 
@@ -28,8 +30,7 @@ class Bar:
 
         if self.bar is None:
             layout = "{desc} |{bar}| {percentage:3.0f}%{postfix}"
-            quiet = 0.1 if sys.stderr.isatty() else 30.0
-            self.bar = tqdm(total=total, bar_format=layout, mininterval=quiet, file=sys.stderr)
+            self.bar = tqdm(total=total, bar_format=layout, mininterval=quiet(), file=sys.stderr)
         left = "compiling" if remaining == float("inf") else f"{clock(remaining)} left"
         self.bar.set_description_str(text, refresh=False)
         self.bar.set_postfix_str(f"{clock(elapsed)} elapsed, {left}", refresh=False)
@@ -38,6 +39,18 @@ class Bar:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def counted(total: int | None, unit: str) -> "tqdm":
+    """A bar of ``total`` things, quiet where nobody watches and at first, where an input may still be refused."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, mininterval=quiet(), delay=0.5, file=sys.stderr)
+
+
+def quiet() -> float:
+    """Seconds between two pictures of a bar."""
+    return 0.1 if sys.stderr.isatty() else 30.0
 
 
 def clock(seconds: float) -> str:

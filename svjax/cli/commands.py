@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svjax.cli.bars import Bar, clock
+from svjax.cli.bars import Bar, clock, counted
 from svjax.cli.words import command_line
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
     from xarray import Dataset
 
     from svjax.cli.diagram_options import DiagramOptions
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from svjax.cli.other_options import ResumeOptions
     from svjax.cli.sweep_options import SweepOptions
     from svjax.simulations.loop import Run
+    from svjax.storage.size import Size
 
 BAD_INPUT, DIVERGED, NOT_OK, INTERRUPTED = 2, 1, 3, 130
 """Exit statuses beside 0."""
@@ -54,9 +54,22 @@ def run(options: RunOptions) -> int:
     )
     row = observed.first_row(to_do.observe, to_do.valve, to_do.initial)
     needed = size.size_of_run(to_do.relax_steps + to_do.steps, to_do.save_every, row, to_do.initial)
+    _sized(needed, folder)
+    return _to_the_end(folder, lambda bar: loop.carry_out(to_do, bar.run, writer))
+
+
+def _sized(needed: Size, folder: Path) -> None:
+    """Say what a job needs, and raise where the machine has less."""
     needed.check(folder)
     print(f"svjax: {needed}", file=sys.stderr)
-    return _to_the_end(folder, lambda bar: loop.carry_out(to_do, bar.run, writer))
+
+
+def _interrupted(folder: Path) -> int:
+    """Say how a job goes on that Ctrl-C has stopped; raises KeyboardInterrupt if nothing of it was saved."""
+    if not folder.exists():
+        raise KeyboardInterrupt
+    print(f"svjax: interrupted; `svjax resume {shlex.quote(str(folder))}` goes on.", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
@@ -116,10 +129,7 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
         work(bar)
     except KeyboardInterrupt:
         bar.close()
-        if not folder.exists():
-            raise
-        print(f"svjax: interrupted; `svjax resume {shlex.quote(str(folder))}` goes on.", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted(folder)
     finally:
         bar.close()
     if jax.process_index() == 0:
@@ -156,10 +166,9 @@ def steady(options: SteadyOptions) -> int:
     started = time.monotonic()
     folder, voltages, valve = options.folder(), options.voltages(), options.valve()
     needed = size.size_of_curve(len(voltages), valve.lattice.dim, len(valve.lattice.spin_sites))
-    needed.check(folder)
-    print(f"svjax: {needed}", file=sys.stderr)
+    _sized(needed, folder)
     folders.check_target(folder, options.overwrite, curve.FORMAT)
-    with _counted(len(voltages), "voltage") as bar:
+    with counted(len(voltages), "voltage") as bar:
 
         def progress(number: int, voltage: float) -> None:
             bar.set_description_str(f"V = {voltage:g}", refresh=False)
@@ -181,8 +190,7 @@ def diagram(options: DiagramOptions) -> int:
 
     folder, voltages, fields, valve = options.folder(), options.voltages(), options.fields(), options.valve()
     needed = size.size_of_diagram(len(voltages) * len(fields), valve.lattice.dim, len(valve.lattice.spin_sites))
-    needed.check(folder)
-    print(f"svjax: {needed}", file=sys.stderr)
+    _sized(needed, folder)
     chosen = {name: getattr(options, name) for name in ("drop", "axis", "start", "duration", "angles", "overwrite")}
     command = command_line("diagram", options)
 
@@ -200,13 +208,10 @@ def _drawn(folder: Path, count: int | None, work: "Callable[[Callable[[object], 
 
     started = time.monotonic()
     try:
-        with _counted(count, "part") as bar:
+        with counted(count, "part") as bar:
             found = work(lambda _: bar.update())
     except KeyboardInterrupt:
-        if not folder.exists():
-            raise
-        print(f"svjax: interrupted; `svjax resume {shlex.quote(str(folder))}` goes on.", file=sys.stderr)
-        return INTERRUPTED
+        return _interrupted(folder)
     if found.attrs["format"] == hysteresis.FORMAT:
         name, draw, tell = "hysteresis", plot.loop_pictures, describe_loop.describe_loop
     else:
@@ -224,18 +229,10 @@ def hysteresis(options: HysteresisOptions) -> int:
 
     folder, values, valve, bias = options.folder(), options.steps(), options.valve(), options.bias()
     needed = size.size_of_curve(2 * len(values), valve.lattice.dim, len(valve.lattice.spin_sites))
-    needed.check(folder)
-    print(f"svjax: {needed}", file=sys.stderr)
+    _sized(needed, folder)
     chosen = {"overwrite": options.overwrite, "command": command_line("hysteresis", options)}
 
     def work(watch: Callable[[object], object]) -> "Dataset":
         return tables.make_loop(folder, valve, bias, options.parameter, values, **chosen, progress=watch)
 
     return _drawn(folder, 2 * len(values), work)
-
-
-def _counted(total: int | None, unit: str) -> "tqdm":
-    """A bar of ``total`` things, quiet where nobody watches."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit=unit, mininterval=0.1 if sys.stderr.isatty() else 30.0, file=sys.stderr)

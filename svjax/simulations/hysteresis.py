@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, MutableSequence, Sequence
 from typing import Any, NamedTuple
@@ -26,17 +25,15 @@ from svjax.model.spins import turn
 from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.observables.by_name import default_observables
 from svjax.reservoirs.bias import as_bias
-from svjax.simulations.dataset import UNITS
-from svjax.storage.records import (
-    bias_from_record,
-    bias_to_record,
-    provenance,
-    valve_from_record,
-    valve_to_record,
-)
+from svjax.simulations.dataset import axes, in_rows
+from svjax.storage.records import bias_from_record, bias_to_record, digest, made_of, valve_from_record
 
 FORMAT, FORMAT_VERSION = "svjax-hysteresis", 1
 WAYS = ("forward", "back")
+OWN = {
+    "rate": ((), "hopping/hbar", "complex rate of the leading mode"),
+    "jumped": ((), "1", "1 where the spins fell into this state"),
+}
 FALLS = 400
 """The most steps of a fall from a state that is lost."""
 
@@ -125,7 +122,7 @@ def with_points(loop: xr.Dataset, points: Sequence[Point]) -> xr.Dataset:
 def identity(loop: xr.Dataset) -> str:
     """Tells the points of this loop from those of any other."""
     facts = [loop.attrs[name] for name in ("valve", "bias", "parameter", "precision")]
-    return hashlib.sha256(json.dumps([*facts, loop[facts[2]].values.tolist()]).encode()).hexdigest()
+    return digest([*facts, loop[facts[2]].values.tolist()])
 
 
 def _made_of(loop: xr.Dataset) -> tuple[SpinValve, Any, str]:
@@ -182,11 +179,11 @@ def _fallen(curve: Curve, value: float, spins: Spins) -> Place | None:
         force, stiff = np.asarray(point.force), np.asarray(point.stiffness)
         if not np.isfinite(force).all():
             return None
-        softest, axes = np.linalg.eigh((stiff + stiff.T) / 2)
+        softest, modes = np.linalg.eigh((stiff + stiff.T) / 2)
         if np.abs(force).max() < 1e-6:
             if softest[-1] < 0:
                 return _at(curve, value, spins)
-            force = force + 1e-3 * axes[:, -1]  # a torque-free state that is none to stay in
+            force = force + 1e-3 * modes[:, -1]  # a torque-free state that is none to stay in
         shift = max(np.abs(force).max() / LARGEST_TURN, 1.5 * softest[-1])
         angles = np.linalg.solve(shift * np.eye(len(force)) - stiff, force)
         spins = turn(spins, jnp.asarray(angles * min(1.0, LARGEST_TURN / np.abs(angles).max())))
@@ -211,32 +208,16 @@ def _shapes(curve: Curve, value: float) -> dict[str, Any]:
 def _dataset(curve: Curve, values: np.ndarray, points: Sequence[Point]) -> xr.Dataset:
     """The dataset of the ``points`` of a loop in the order of the way; nan where there is none."""
     rows = [point.row for point in points] + [{}] * (2 * len(values) - len(points))
-    ways = rows[: len(values)], rows[: len(values) - 1 : -1]
     jumps = [{"way": WAYS[k >= len(values)]} | point.jump for k, point in enumerate(points) if point.jump is not None]
-    own = {
-        "rate": ((), "hopping/hbar", "complex rate of the leading mode"),
-        "jumped": ((), "1", "1 where the spins fell into this state"),
-    }
-    variables: dict[str, Any] = {}
-    for name, first in (next((row for row in rows if row), None) or _shapes(curve, values[0])).items():
-        dims, units, meaning = (UNITS | own)[name]
-        kind = np.result_type(first.dtype, np.float32)
-        stacked = np.stack([[row.get(name, np.full(first.shape, np.nan)) for row in way] for way in ways]).astype(kind)
-        variables[name] = (("way", curve.parameter, *dims), stacked, {"units": units, "long_name": meaning})
+    if not any(rows):
+        empty = _shapes(curve, values[0]).items()
+        rows[0] = {name: np.full(part.shape, np.nan, np.result_type(part.dtype, np.float32)) for name, part in empty}
+    along = {"way": 2, curve.parameter: len(values)}
+    variables = in_rows([*rows[: len(values)], *rows[: len(values) - 1 : -1]], along, curve.valve.lattice, OWN)
     symbol, units = SYMBOLS.get(curve.parameter.split("[")[0], (curve.parameter, ""))
-    coordinates = {
+    coordinates = axes(curve.valve.lattice) | {
         "way": np.array(WAYS, dtype=object),
         curve.parameter: (curve.parameter, values, {"units": units, "long_name": symbol}),
-        "component": np.array(list("xyz"), dtype=object),
     }
-    attributes = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "parameter": curve.parameter,
-        "jumps": json.dumps(jumps),
-        "valve": json.dumps(valve_to_record(curve.valve)),
-        "bias": json.dumps(bias_to_record(curve.bias)),
-        "precision": str(curve.valve.dtype),
-        **provenance(),
-    }
-    return xr.Dataset(variables, coordinates, attributes)
+    made = made_of(FORMAT, FORMAT_VERSION, curve.valve, bias=bias_to_record(curve.bias), jumps=jumps)
+    return xr.Dataset(variables, coordinates, made | {"parameter": curve.parameter})
