@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,7 @@ from svjax.dynamics.torques import torque_limit
 from svjax.electrons.fermi import check_unique
 from svjax.electrons.reach import check_poles
 from svjax.engine.arrays import PerLead, real_number, whole_number
-from svjax.engine.methods import as_method
+from svjax.engine.methods import AbstractMethod, as_method
 from svjax.model.equations import State, check_state
 from svjax.model.levels import BiasLike, constant_levels
 from svjax.model.valve import SpinValve, check_spins, prepare
@@ -84,16 +85,7 @@ def limit_cycle(
     if (given is None) == isinstance(start, State) or not (given is None or given > 0):
         raise ValueError(f"Argument `period` must be positive with a State as `start`, None without, but is {period}.")
 
-    def over(length: float, spins: ArrayLike) -> PeriodMap:
-        levels = described(as_bias(tuple(np.asarray(mu).tolist()), len(mu)))
-        fine = max(FEWEST, math.ceil(FINER * length / suggest_dt(valve, levels, method)))
-        number = -(-fine // (round_part := 2 ** (fine.bit_length() - 3))) * round_part
-        number = number if steps is None else whole_number(steps, "steps", 1)
-        check_step(valve, levels, length / number, rule)
-        check_poles(valve, check_spins(valve, spins), levels.extremes())
-        step = Step(valve, levels, jnp.asarray(length / number, valve.dtype), rule)
-        return PeriodMap(step, number, as_observe(observe), False)
-
+    over = partial(_map_over, valve, mu, steps, rule, as_observe(observe))
     if isinstance(start, PeriodicState):
         start, given = start.state, float(start.period)
     if start is None:
@@ -106,6 +98,27 @@ def limit_cycle(
     period_map, found = _closed(period_map, state)
     rates, shift = _multipliers(period_map, found.state, count) if count else (None, None)
     return dataclasses.replace(found, multipliers=rates, shift_multiplier=shift)
+
+
+def _map_over(
+    valve: SpinValve,
+    mu: PerLead,
+    steps: int | None,
+    rule: AbstractMethod,
+    observe: Observe,
+    length: float,
+    spins: ArrayLike,
+) -> PeriodMap:
+    """The map over a period of this ``length`` in so many steps, or in enough of them, of a number with few digits in
+    base two, so that other lengths share its program."""
+    levels = described(as_bias(tuple(np.asarray(mu).tolist()), len(mu)))
+    fine = max(FEWEST, math.ceil(FINER * length / suggest_dt(valve, levels, rule.name)))
+    unit = 2 ** (fine.bit_length() - 3)
+    number = -(-fine // unit) * unit if steps is None else whole_number(steps, "steps", 1)
+    check_step(valve, levels, length / number, rule)
+    check_poles(valve, check_spins(valve, spins), levels.extremes())
+    step = Step(valve, levels, jnp.asarray(length / number, valve.dtype), rule)
+    return PeriodMap(step, number, observe, False)
 
 
 def _around(
