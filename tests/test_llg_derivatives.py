@@ -35,7 +35,7 @@ def results(p, **shape):
     return torques.field_like, torques.damping_like, llg.damping(1.0).alpha, modes.real, modes.imag
 
 
-def slope(f, name, part=0.01):
+def slope(f, name, part=0.0025):
     """Central differences of what takes a dict of parameters, of two steps, to the fourth order."""
     x, h = BASE[name], part * BASE[name]
     ends = [[np.asarray(y) for y in f({name: x + step})] for step in (h, -h, 2 * h, -2 * h)]
