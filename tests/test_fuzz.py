@@ -1,8 +1,10 @@
 """No words, no file and no damaged store end in a traceback: each is done, or refused in words with its exit status."""
 
 import shutil
+from importlib import import_module
 
 import pytest
+import zarr
 from helpers import SMALL, small_valve
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -55,6 +57,7 @@ def nothing_is_computed(monkeypatch, tmp_path):
                 writer.close()
         raise Computed
 
+    import_module("svjax.sweeps.resume")  # which keeps what it imports: not what stands there now
     monkeypatch.chdir(tmp_path)
     for where in (
         "svjax.simulations.loop.carry_out",
@@ -160,3 +163,13 @@ def test_any_damaged_store(nothing_is_computed, stores, tmp_path, kind, harm):
 @given(st.sampled_from(["run", "sweep"]), damage)
 def test_many_damaged_stores(nothing_is_computed, stores, tmp_path, kind, harm):
     check_store(stores, tmp_path, kind, harm, ("info", "report", "resume"))
+
+
+def test_coordinates_that_are_damaged_are_no_traceback(stores, tmp_path, capsys):
+    """A bit of them is enough for pictures to look for what is not there."""
+    path = tmp_path / "broken"
+    shutil.copytree(stores / "run", path)
+    zarr.open_group(path, mode="r+")["layer"][...] = [5, 7]
+    for command in ("report", "resume"):
+        assert status([command, str(path)]) == 2, command
+        assert "is damaged" in capsys.readouterr().err

@@ -77,6 +77,7 @@ def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
     from svjax import plot
     from svjax.reports import describe
     from svjax.simulations import convergence, loop, runs
+    from svjax.storage import folders
 
     started, status, bar = time.monotonic(), 0, Bar()
     try:
@@ -97,9 +98,10 @@ def _to_the_end(folder: Path, work: "Callable[[Bar], Run | None]") -> int:
         status = INTERRUPTED
     finally:
         bar.close()
-    dataset = runs.open_run(folder)
-    pictures = plot.run_pictures(folder, dataset)
-    print(describe.describe(dataset))
+    with folders.reading(folder):
+        dataset = runs.open_run(folder)
+        pictures = plot.run_pictures(folder, dataset)
+        print(describe.describe(dataset))
     drawn = f" and in it {', '.join(pictures)}" if pictures else ""
     print(f"\nwrote {folder}{drawn} in {clock(time.monotonic() - started)}")
     return status
@@ -123,6 +125,7 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
     import jax
 
     from svjax.reports import describe_sweep
+    from svjax.storage import folders
 
     started, bar = time.monotonic(), Bar()
     try:
@@ -133,7 +136,8 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
     finally:
         bar.close()
     if jax.process_index() == 0:
-        print(describe_sweep.describe_sweep(folder))
+        with folders.reading(folder):
+            print(describe_sweep.describe_sweep(folder))
         print(f"\nwrote {folder} in {clock(time.monotonic() - started)}")
     return 0
 
@@ -205,6 +209,7 @@ def _drawn(folder: Path, count: int | None, work: "Callable[[Callable[[object], 
     from svjax import plot
     from svjax.reports import describe, describe_loop
     from svjax.simulations import hysteresis
+    from svjax.storage import folders
 
     started = time.monotonic()
     try:
@@ -216,8 +221,9 @@ def _drawn(folder: Path, count: int | None, work: "Callable[[Callable[[object], 
         name, draw, tell = "hysteresis", plot.loop_pictures, describe_loop.describe_loop
     else:
         name, draw, tell = "diagram", plot.diagram_pictures, describe.describe_diagram
-    draw(folder, found)
-    print(tell(found))
+    with folders.reading(folder):
+        draw(folder, found)
+        print(tell(found))
     print(f"\nwrote {folder} and in it {name}.png, {name}.pdf in {clock(time.monotonic() - started)}")
     return 0
 
