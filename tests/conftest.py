@@ -65,6 +65,17 @@ PROCESS = Path("/proc/self")
 """What Linux says of a process; where it is not there, memory is not watched."""
 
 
+@pytest.fixture(name="stop")
+def fixture_stop(monkeypatch):
+    """Make a diagram or a loop of the command line stop after some of its parts, or not for None."""
+    from helpers import StoppedBar
+
+    from svjax.cli import commands
+
+    plain = commands.counted
+    return lambda some: monkeypatch.setattr(commands, "counted", plain if some is None else lambda *_: StoppedBar(some))
+
+
 @pytest.fixture
 def launch(tmp_path_factory):
     """Starts a `Program` from (command, environment); none of them outlives the test."""

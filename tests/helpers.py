@@ -28,3 +28,21 @@ def small_report():
 def breaking_bias(t):
     """A symmetric volt that turns into nan shortly after t = 37.5."""
     return jnp.where(t > 37.6, jnp.nan, 0.5) * jnp.array([1.0, -1.0])
+
+
+class StoppedBar:
+    """A bar that is interrupted at the thing after ``some``."""
+
+    def __init__(self, some):
+        self.left = some
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt

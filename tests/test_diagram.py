@@ -8,7 +8,6 @@ import xarray as xr
 from helpers import small_valve
 
 import svjax as sv
-from svjax.cli import commands
 from svjax.cli.main import main
 from svjax.macrospin import phase_diagram
 from svjax.simulations.diagram import diagram_dataset
@@ -64,33 +63,8 @@ def test_only_two_drops():
 MORE = "--voltage 0,0.2,0.4,0.6,0.8 --field-range=-0.4:0.4:3 --duration 200 --angles 5 --start 1 0 0 0.1 0 1"
 
 
-class Stopped:
-    """A bar that is interrupted at the table after `some`."""
-
-    def __init__(self, some):
-        self.left = some
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def update(self):
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
 def tables(folder):
     return sorted((folder / ".checkpoints").glob("table-*"))
-
-
-@pytest.fixture
-def stop(monkeypatch):
-    """Make the command line stop at a table, or not for None."""
-    plain = commands.counted
-    return lambda some: monkeypatch.setattr(commands, "counted", plain if some is None else lambda *_: Stopped(some))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 import xarray as xr
 
 import svjax as sv
-from svjax.cli import commands
 from svjax.cli.main import main
 from svjax.simulations import hysteresis
 from svjax.storage.lock import Lock
@@ -97,33 +96,8 @@ def test_a_loop_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert "nearest is 'field'" in capsys.readouterr().err
 
 
-class Stopped:
-    """A bar that is interrupted at the state after `some`."""
-
-    def __init__(self, some):
-        self.left = some
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def update(self):
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
 WORDS = "--length 4 --width 1 --pinned 1 --free 1 --j-sd 1 --anisotropy 0.4 0.05 --field 0.02 0 0"
 LOOP = ["hysteresis", *WORDS.split(), "--parameter", "field[2]", "--values=-0.3:0.3:5"]
-
-
-@pytest.fixture(name="stop")
-def fixture_stop(monkeypatch):
-    """Make the command line stop at a state, or not for None."""
-    plain = commands.counted
-    return lambda some: monkeypatch.setattr(commands, "counted", plain if some is None else lambda *_: Stopped(some))
 
 
 def test_a_loop_that_was_stopped_twice_ends_as_one_that_was_not(tmp_path, capsys, stop, monkeypatch):

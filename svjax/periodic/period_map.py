@@ -187,6 +187,7 @@ def leading_multipliers(period: PeriodMap, state: State, count: int) -> Complex[
 
 
 def flat(change: Change) -> np.ndarray:
+    """A change as one vector of real numbers."""
     return np.array(ravel_pytree(change)[0])
 
 
@@ -197,6 +198,7 @@ def operator(function: Callable[[np.ndarray], np.ndarray], vector: Array) -> Lin
 
 @eqx.filter_jit
 def residual(period: PeriodMap, state: State, change: Change) -> tuple[Change, Samples]:
+    """`PeriodMap.residual` of a state that is not in `Parts`."""
     return period.residual(apart(state), change)
 
 
@@ -209,11 +211,13 @@ def tangent(period: PeriodMap, state: State, change: Change) -> Change:
 
 @eqx.filter_jit
 def moved(period: PeriodMap, state: State, change: Change) -> State:
+    """`PeriodMap.moved` of a state that is not in `Parts`."""
     return together(period.moved(apart(state), change))
 
 
 @eqx.filter_jit
 def propagated(period: PeriodMap, path: Array) -> tuple[Matrix, Complex[Array, "cols"]]:
+    """What a period does to electrons along a ``path`` of the spins: U, and the factors of the columns of Pi."""
     return period.propagator(path), period.column_factors()
 
 
