@@ -73,5 +73,6 @@ def random_state(valve, system, seed=0):
 
 def largest_difference(a, b):
     return max(
-        float(np.abs(np.asarray(x) - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+        float(np.abs(np.asarray(x) - y).max(initial=0.0))
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     )

@@ -33,7 +33,7 @@ def run(valve, state, method, voltage):
     return found.observables, found.state
 
 
-@pytest.mark.parametrize("method", ["rk38", "etd"])
+@pytest.mark.parametrize("method", ["rk38", "etd", "magnus"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("batch", [None, 3])
 def test_runs_call_no_library(method, dtype, batch):
@@ -48,7 +48,7 @@ def test_runs_call_no_library(method, dtype, batch):
 
 
 @pytest.mark.parametrize("way", [jax.jacfwd, jax.jacrev])
-@pytest.mark.parametrize("method", ["rk38", "etd"])
+@pytest.mark.parametrize("method", ["rk38", "etd", "magnus"])
 def test_derivatives_of_runs_call_no_library(way, method):
     valve = small_valve(poles=sv.optimized_poles(4))
     state = start(valve)

@@ -340,7 +340,7 @@ def test_the_exponential_run_is_of_fourth_order_under_a_smooth_bias():
 
 def test_suggested_steps_are_round_and_stable():
     valve = sv.SpinValve.square(j_sd=2.0)
-    assert sv.suggest_dt(valve) == 0.02
+    assert sv.suggest_dt(valve) == 0.025
     assert sv.suggest_dt(valve, method="etd") == 0.1
     assert sv.suggest_dt(sv.SpinValve.chain(j_sd=1.0)) <= 0.8 * sv.stability_limit(sv.SpinValve.chain(j_sd=1.0))
 
@@ -354,7 +354,7 @@ def test_suggested_steps_are_round_and_stable():
         (dict(dt=0.0), "`dt` must be a positive number, but is 0"),
         (dict(dt=np.inf), "`dt` must be a positive number, but is inf"),
         (dict(save_every=0), "`save_every` must be a whole number of at least 1, but is 0"),
-        (dict(method="euler"), r"`method` must be one of \('rk38', 'etd'\), but is 'euler'"),
+        (dict(method="euler"), r"`method` must be one of \('rk38', 'etd', 'magnus'\), but is 'euler'"),
         (dict(bias=(0.1,)), r"`bias` must give one level for each of the 2 leads, but has shape \(1,\)"),
         (dict(bias=(0.1, np.nan)), "`bias` must be finite"),
     ],

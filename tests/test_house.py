@@ -22,8 +22,8 @@ ROOMS = {
     " equations levels",
     "observables": "electronic local by_name",
     "electrons": "reach fermi stationary response landauer energy_integral current_noise heat spectrum",
-    "dynamics": "step_size invariants step evolve eigenproblem torques stability steady_state branches modes arclength"
-    " continuation relaxation_fit",
+    "dynamics": "step_size invariants magnus step evolve eigenproblem torques stability steady_state branches modes"
+    " arclength continuation relaxation_fit",
     "periodic": "results period_map periodic_state shooting returns limit_cycle",
     "macrospin": "model modes precession_data precession_fit exchange layer_response layer_derivatives"
     " rigid_layers angle_table llg_results effective_llg critical_voltage slonczewski phase_diagram",

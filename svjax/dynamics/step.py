@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from svjax.dynamics.magnus import Decay, decay_over, magnus_step
+from svjax.engine.arrays import PerLead
 from svjax.engine.methods import AbstractMethod
 from svjax.engine.parts import Parts
 from svjax.model.drives import Drive, SpinPath, drive_breaks
@@ -36,12 +39,29 @@ class Step(eqx.Module):
     key: Array | None = None
     of: Coefficients | None = None
     spins: SpinPath | None = None
+    fading: Decay | None = None
+
+    def __check_init__(self):
+        changing = {"bias": not self.bias.constant, "drive": self.drive is not None, "spins": self.spins is not None}
+        for name in [name for name, changes in changing.items() if changes and self.method.autonomous]:
+            raise ValueError(
+                f"Argument `method` must be 'etd' or 'rk38' where `{name}` depends on time, "
+                f"but is {self.method.name!r}."
+            )
 
     def prepared(self) -> "Step":
         """The step with what all of its kind have in common computed once, unless the electrons' parameters change."""
+        if self.method.autonomous:
+            valve = extended(self.valve, self.levels(jnp.zeros_like(self.dt)))
+            fading = decay_over(decay_rates(valve), self.dt)
+            return dataclasses.replace(self, of=coefficients(valve), fading=fading)
         if self.drive is not None or self.valve.bands is not None:
             return self
         return dataclasses.replace(self, of=coefficients(self.valve))
+
+    def levels(self, t: Array) -> PerLead:
+        """mu_l at time ``t``."""
+        return jnp.asarray(self.bias(t), self.dt.dtype)
 
     def __call__(self, state: State, n: Array) -> State:
         """The state, in `Parts`, from n dt to (n + 1) dt; in parts if the bias jumps in between."""
@@ -104,21 +124,45 @@ class Step(eqx.Module):
         """The state, in `Parts`, from ``t`` to ``t + dt``, with everything as it is between the jumps around."""
         breaks, middle = self.breaks(), t + dt / 2
         if not breaks.size:
-            derivative = lambda t, state: self.derivative(t, state)
-        else:
-            begin = jnp.max(jnp.where(breaks <= middle, breaks, -jnp.inf))
-            before = breaks - jnp.finfo(breaks.dtype).eps * (jnp.abs(breaks) + self.dt)
-            end = jnp.min(jnp.where((breaks > middle) & jnp.isfinite(breaks), before, jnp.inf))
-            derivative = lambda t, state: self.derivative(jnp.clip(t, begin, end), state)
-        return self.method.step(derivative, pole_decay(self.valve), t, state, dt)
+            return self.method.step(_Between(self), t, state, dt)
+        begin = jnp.max(jnp.where(breaks <= middle, breaks, -jnp.inf))
+        before = breaks - jnp.finfo(breaks.dtype).eps * (jnp.abs(breaks) + self.dt)
+        end = jnp.min(jnp.where((breaks > middle) & jnp.isfinite(breaks), before, jnp.inf))
+        return self.method.step(_Between(self, (begin, end)), t, state, dt)
 
     def derivative(self, t: Array, state: State) -> State:
         """d(state)/dt at time ``t`` of a state in `Parts`."""
-        mu = jnp.asarray(self.bias(t), self.dt.dtype)
+        mu = self.levels(t)
         valve, state = extended(self.valve_at(t), mu), self.with_given_spins(state, t)
         found = slope(valve, coefficients(valve) if self.of is None else self.of, state, mu, jnp.isfinite(t))
         held = self.freeze_spins or self.spins is not None
         return eqx.tree_at(lambda s: s.spins, found, jnp.zeros_like(state.spins)) if held else found
+
+    def propagated(self, t: Array, state: State, dt: Array) -> State:
+        """The state, in `Parts`, from ``t`` to ``t + dt``, by `magnus_step`."""
+        mu, held = self.levels(t), self.freeze_spins
+        valve = extended(self.valve, mu)
+        of = coefficients(valve) if self.of is None else self.of
+        decay = self.fading if dt is self.dt else None  # else a part of a step
+        decay = decay_over(decay_rates(valve), dt) if decay is None else decay
+        return magnus_step(valve, of, mu, decay, state, jnp.isfinite(t), held)
+
+
+class _Between(NamedTuple):
+    """The equations of a step between two times at which something jumps, or at all times."""
+
+    step: Step
+    times: tuple[Array, Array] | None = None
+
+    @property
+    def decay(self) -> State:
+        return pole_decay(self.step.valve)
+
+    def derivative(self, t: Array, y: State) -> State:
+        return self.step.derivative(t if self.times is None else jnp.clip(t, *self.times), y)
+
+    def propagated(self, t: Array, y: State, dt: Array) -> State:
+        return self.step.propagated(t, y, dt)
 
 
 def pole_decay(valve: SpinValve) -> State:

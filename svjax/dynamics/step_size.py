@@ -72,10 +72,10 @@ def stability_limit(valve: SpinValve, bias: Bias | Numbers | None = None, method
 
 
 def suggest_dt(valve: SpinValve, bias: Bias | Numbers | None = None, method: str = "rk38") -> float:
-    """A step, in 1/hopping, that keeps the error of a run near 1e-5, rounded down to one digit (1, 2 or 5).
+    """A step, in 1/hopping, that keeps the error of a run near 1e-5, rounded down to 1, 2, 2.5 or 5 times 10^n.
 
-    At most one radian of the fastest turning of rho and Pi per step, a loss of `SPIN_LOSS` by the spins' uniform
-    precession, and 0.8 of `stability_limit`.
+    At most one radian of the fastest turning of rho and Pi per step (2.5 for "magnus"), a loss of `SPIN_LOSS` by the
+    spins' uniform precession, and 0.8 of `stability_limit`.
     """
     return rates(prepare(valve), bias).suggested(as_method(method))
 
@@ -98,22 +98,23 @@ class Rates:
 
     def stable(self, rule: AbstractMethod) -> float:
         """`stability_limit`."""
-        steps = [rule.longest_step(2j * self.electrons), rule.longest_step(2j * self.field)]
+        steps = [rule.longest_step(2j * self.electrons), rule.longest_spin_step(2 * self.field)]
         steps += [rule.longest_step(1j * turn, decay) for turn, decay in zip(self.turning, self.decays, strict=True)]
         return min(steps + [rule.longest_step(-self.broadening)] * bool(self.turning))
 
-    def accurate(self) -> dict[str, float]:
-        """The steps in which the electrons turn by one radian, the levels of the leads by one against those of the
-        valve, and the spins lose `SPIN_LOSS`."""
+    def accurate(self, rule: AbstractMethod) -> dict[str, float]:
+        """The steps in which the electrons turn by as much as ``rule`` follows, the levels of the leads against those
+        of the valve, too, and the spins lose `SPIN_LOSS`."""
         turns = {"electrons": 2 * self.electrons, "levels of the leads": max(self.turning, default=0.0)}
-        found = {name: 1 / rate for name, rate in turns.items() if rate}
-        return found | ({"spins": (144 * SPIN_LOSS / self.uniform) ** 0.2 / self.uniform} if self.uniform else {})
+        found = {name: rule.radians / rate for name, rate in turns.items() if rate}
+        spins = rule.spin_steps * (144 * SPIN_LOSS / self.uniform) ** 0.2 / self.uniform if self.uniform else 0.0
+        return found | ({"spins": spins} if self.uniform else {})
 
     def suggested(self, rule: AbstractMethod) -> float:
         """`suggest_dt`."""
-        most = min(0.8 * self.stable(rule), 1.0, *self.accurate().values())
+        most = min(0.8 * self.stable(rule), 1.0, *self.accurate(rule).values())
         power = 10.0 ** np.floor(np.log10(most))
-        return float(f"{max(digit for digit in (1, 2, 5) if digit * power <= most * (1 + 1e-9)) * power:.1g}")
+        return float(f"{max(digit for digit in (1, 2, 2.5, 5) if digit * power <= most * (1 + 1e-9)) * power:.2g}")
 
 
 def rates(valve: SpinValve, bias: Bias | Numbers | None) -> Rates:
@@ -170,7 +171,7 @@ def check_step(valve: SpinValve, bias: Bias, dt: float, method: AbstractMethod) 
     limit = found.stable(method)
     if dt > limit:
         raise ValueError(f"Argument `dt` must stay below the stability limit {limit:.4g} of this valve, but is {dt:g}.")
-    coarse = [name for name, step in found.accurate().items() if dt > COARSE * step]
+    coarse = [name for name, step in found.accurate(method).items() if dt > COARSE * step]
     if coarse:
         warnings.warn(
             f"Argument `dt` is {dt:g}, too long to follow the {' and the '.join(coarse)}; "

@@ -103,6 +103,15 @@ def _phi(z: Array) -> list[Array]:
     return [direct[0], *(jnp.where(small, a, b) for a, b in zip(reversed(series), direct[1:], strict=True))]
 
 
+def incomplete_gammas(z: Array, count: int) -> Array:
+    """int_0^1 u^k/k! e^(-z u) du for k < ``count`` and every z >= 0, the incomplete gamma functions over z^(k+1)."""
+    node, weight = np.polynomial.legendre.leggauss(24)
+    u, near, far = (node + 1) / 2, jnp.minimum(z, 40.0), jnp.maximum(z, 40.0)
+    powers = np.stack([weight / 2 * u**k / factorial(k) for k in range(count)])
+    short = jnp.asarray(powers, z.dtype) @ jnp.exp(-near * jnp.asarray(u, z.dtype)[:, None])
+    return jnp.where(z < 40, short, far ** -(1.0 + jnp.arange(count, dtype=z.dtype)[:, None]))
+
+
 def _staged(derivative: Derivative, t: Array, y: Y, dt: Array, nodes: Sequence[float], rows: PyTree) -> Y:
     """The stages of an explicit method and its step: factor_i y + dt sum_j weight_ij slope_j, with rows for each leaf.
 

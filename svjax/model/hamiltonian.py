@@ -49,8 +49,22 @@ def bare_hamiltonian(valve: SpinValve) -> BareHamiltonian:
 
 def with_spins(bare: BareHamiltonian, spins: Spins) -> Complex[Array, "sites 2 2"]:
     """(N, 2, 2) the on-site part of H_eff: mu_bar_j - (i/2) Gamma_j + (J_sd/2) sigma.S_j."""
-    x, y, z = bare.lattice.spins_to_sites(bare.coupling[:, None] * spins / 2).T
-    return bare.level + jnp.stack([jnp.stack([z, x - 1j * y], -1), jnp.stack([x + 1j * y, -z], -1)], -2)
+    return bare.level + spin_blocks(bare.lattice, bare.coupling[:, None] * spins)
+
+
+def spin_blocks(lattice: Lattice, vectors: Spins) -> Complex[Array, "sites 2 2"]:
+    """(N, 2, 2) sigma.v_j/2 on the spins' sites, zero on the others."""
+    x, y, z = lattice.spins_to_sites(vectors / 2).T
+    return jnp.stack([jnp.stack([z, x - 1j * y], -1), jnp.stack([x + 1j * y, -z], -1)], -2)
+
+
+def spin_rotation(lattice: Lattice, angle: Spins) -> Complex[Array, "sites 2 2"]:
+    """exp(-i angle.sigma/2) on the spins' sites, one on the others."""
+    square = jnp.sum(angle**2, -1, keepdims=True)
+    size = jnp.sqrt(jnp.where(square > 1e-12, square, 1.0))
+    share = jnp.where(square > 1e-12, jnp.sin(size / 2) / (size / 2), 1 - square / 24)
+    cosine = lattice.spins_to_sites(jnp.where(square > 1e-12, jnp.cos(size / 2), 1 - square / 8) - 1)
+    return (1 + cosine)[..., None] * jnp.eye(2, dtype=angle.dtype) - 1j * spin_blocks(lattice, share * angle)
 
 
 def local_blocks(valve: SpinValve, spins: Spins) -> Complex[Array, "sites 2 2"]:
@@ -98,21 +112,33 @@ def apply_effective(bare: BareHamiltonian, blocks: Complex[Array, "sites 2 2"], 
     gathers over neighbours, whose derivatives are gathers too, and 2x2 products on the sites."""
     lattice = bare.lattice
     x = columns.reshape(lattice.n_sites, 2, -1)
-    total = _on_spinors(blocks, x)
+    total = on_spinors(blocks, x)
     if bare.bonds is None:
         total = total - bare.hopping * jax.tree.map(lattice.neighbours, x)
     else:
         for (partners, _), amplitude in zip(lattice.matchings, bare.bonds, strict=True):
             theirs = jax.tree.map(partners, x)
             scalar = amplitude.ndim == 1
-            total = total + (amplitude[:, None, None] * theirs if scalar else _on_spinors(amplitude, theirs))
+            total = total + (amplitude[:, None, None] * theirs if scalar else on_spinors(amplitude, theirs))
     return total.reshape(columns.shape)
 
 
-def _on_spinors(blocks: Inexact[Array, "sites 2 2"], x: Any) -> Any:
+def on_spinors(blocks: Inexact[Array, "sites 2 2"], x: Any) -> Any:
     """A 2x2 matrix times the spinor of each site."""
-    rows = [blocks[:, s, 0, None] * x[:, 0] + blocks[:, s, 1, None] * x[:, 1] for s in (0, 1)]
-    return jax.tree.map(lambda up, down: jnp.stack([up, down], 1), *rows)
+    spin = np.arange(2)
+    same, other = (blocks[:, spin, turned].reshape(-1, 2, 1) for turned in (spin, 1 - spin))
+    return same * x + other * x[:, ::-1]  # without copies, which rows put together would take
+
+
+def hoppings(bare: BareHamiltonian) -> list[tuple[np.ndarray, Array]]:
+    """Pairs of a partner j for each site i and the (N, 2, 2) blocks H_ij, zero where a site has none."""
+    one = jnp.eye(2, dtype=bare.coupling.dtype)
+    if bare.bonds is None:
+        table = bare.lattice.neighbours
+        columns = zip(table.index.T, table.filled.T, strict=True)
+        return [(index, -bare.hopping * filled[:, None, None] * one) for index, filled in columns]
+    blocks = [b if b.ndim == 3 else b[:, None, None] * one for b in bare.bonds]
+    return [(table.index[:, 0], b) for (table, _), b in zip(bare.lattice.matchings, blocks, strict=True)]
 
 
 def effective_hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:

@@ -1,8 +1,9 @@
 """The leads: Gamma_l, chi_lp and the columns of Pi_lp that are stored, written down once."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -144,5 +145,18 @@ def sum_over_poles(valve: SpinValve, pi: Columns) -> list[Complex[Array, "dim co
     found, end = [], 0
     for rows, poles in zip(valve.lattice.contact_rows, lead_poles(valve), strict=True):
         start, end = end, end + len(rows) * len(poles.xi)
-        found.append(jnp.sum(pi[:, start:end].reshape(len(pi), len(poles.xi), len(rows)), 1))
+        blocks = pi[:, start:end].reshape(len(pi), len(poles.xi), len(rows))
+        found.append(sum(blocks[:, pole] for pole in range(len(poles.xi))))  # a reduction would take twice the time
     return found
+
+
+def on_contacts(lattice: Lattice, x: Any, rows: Any) -> Any:
+    """``x`` (2N, columns) with ``rows`` (contacts, 2, columns) added on the contact sites.
+
+    Contacts of different leads may share a site: their rows add up.
+    """
+    sites = lattice.contact_sites
+    apart = len(np.unique(sites)) == len(sites)
+    at = (2 * sites[:, None] + np.arange(2)).ravel()
+    put = lambda x, rows: x.at[at].add(rows.reshape(len(at), -1), unique_indices=apart)
+    return jax.tree.map(put, x, rows)
