@@ -28,8 +28,8 @@ ROOMS = {
     "macrospin": "model modes precession_data precession_fit exchange layer_response layer_derivatives"
     " rigid_layers angle_table llg_results effective_llg critical_voltage slonczewski phase_diagram",
     "fitting": "coordinates data_checks targets multiple_shooting trial result minimise fit torques",
-    "storage": "lock plain status folders layout checkpoint row_buffer compiled lattice_file records driving netcdf"
-    " size",
+    "storage": "formats lock plain status folders layout checkpoint row_buffer compiled lattice_file records driving"
+    " netcdf size",
     "simulations": "observed plan loop three_stage convergence dataset curve hysteresis diagram tables run_checkpoint"
     " runs starts prolong",
     "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"

@@ -144,18 +144,17 @@ def _through(folder: Path, work: Callable[[Bar], object]) -> int:
 
 def resume(options: ResumeOptions) -> int:
     """`svjax resume`: a run, a sweep, a diagram or a loop taken to its end."""
-    from svjax.simulations import diagram, hysteresis
-    from svjax.storage import plain
-    from svjax.sweeps import resume, sweep_dataset
+    from svjax.storage import formats, plain
+    from svjax.sweeps import resume
 
     kind = plain.store_format(options.run)
-    if kind in (sweep_dataset.FORMAT, diagram.FORMAT, hysteresis.FORMAT):
+    if kind in (formats.SWEEP, formats.DIAGRAM, formats.LOOP):
         resume.check_no_end(options.run, options.until)
-    if kind == diagram.FORMAT:
+    if kind == formats.DIAGRAM:
         return _drawn(options.run, None, lambda watch: resume.resume_diagram(options.run, watch))
-    if kind == hysteresis.FORMAT:
+    if kind == formats.LOOP:
         return _drawn(options.run, None, lambda watch: resume.resume_loop(options.run, watch))
-    if kind == sweep_dataset.FORMAT:
+    if kind == formats.SWEEP:
         return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
     return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run, until=options.until))
 
@@ -165,13 +164,13 @@ def steady(options: SteadyOptions) -> int:
     from svjax import plot
     from svjax.reports import describe
     from svjax.simulations import curve, tables
-    from svjax.storage import folders, size
+    from svjax.storage import folders, formats, size
 
     started = time.monotonic()
     folder, voltages, valve = options.folder(), options.voltages(), options.valve()
     needed = size.size_of_curve(len(voltages), valve.lattice.dim, len(valve.lattice.spin_sites))
     _sized(needed, folder)
-    folders.check_target(folder, options.overwrite, curve.FORMAT)
+    folders.check_target(folder, options.overwrite, formats.CURVE)
     with counted(len(voltages), "voltage") as bar:
 
         def progress(number: int, voltage: float) -> None:
@@ -208,8 +207,7 @@ def _drawn(folder: Path, count: int | None, work: "Callable[[Callable[[object], 
     """Let ``work`` make a diagram of ``count`` tables or a loop of so many states, and show what became of it."""
     from svjax import plot
     from svjax.reports import describe, describe_loop
-    from svjax.simulations import hysteresis
-    from svjax.storage import folders
+    from svjax.storage import folders, formats
 
     started = time.monotonic()
     try:
@@ -217,7 +215,7 @@ def _drawn(folder: Path, count: int | None, work: "Callable[[Callable[[object], 
             found = work(lambda _: bar.update())
     except KeyboardInterrupt:
         return _interrupted(folder)
-    if found.attrs["format"] == hysteresis.FORMAT:
+    if found.attrs["format"] == formats.LOOP:
         name, draw, tell = "hysteresis", plot.loop_pictures, describe_loop.describe_loop
     else:
         name, draw, tell = "diagram", plot.diagram_pictures, describe.describe_diagram

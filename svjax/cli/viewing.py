@@ -7,20 +7,19 @@ def info(options: InfoOptions) -> int:
     """`svjax info`: what a store holds."""
     from svjax.model.units import Units
     from svjax.reports import describe, describe_loop, describe_sweep
-    from svjax.simulations import curve, diagram, hysteresis, runs, tables
-    from svjax.storage import folders, plain
-    from svjax.sweeps import sweep_dataset
+    from svjax.simulations import runs, tables
+    from svjax.storage import folders, formats, plain
 
     units = None if options.gamma_ev is None else Units(options.gamma_ev)
     kind = plain.store_format(options.run)
     with folders.reading(options.run):
-        if kind == sweep_dataset.FORMAT:
+        if kind == formats.SWEEP:
             print(describe_sweep.describe_sweep(options.run, units))
-        elif kind == curve.FORMAT:
+        elif kind == formats.CURVE:
             print(describe.describe_curve(tables.open_curve(options.run), units))
-        elif kind == hysteresis.FORMAT:
+        elif kind == formats.LOOP:
             print(describe_loop.describe_loop(tables.open_loop(options.run), units))
-        elif kind == diagram.FORMAT:
+        elif kind == formats.DIAGRAM:
             print(describe.describe_diagram(tables.open_diagram(options.run), units))
         else:
             run = describe.settled(runs.open_run(options.run), options.run)

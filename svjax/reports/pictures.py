@@ -16,13 +16,10 @@ from svjax.plot.maps import PLACES, map
 from svjax.plot.style import blank
 from svjax.reports.describe import numbers
 from svjax.reports.page import Html, drawing, picture
-from svjax.simulations.curve import FORMAT as CURVE
-from svjax.simulations.dataset import FORMAT as RUN, UNITS
-from svjax.simulations.diagram import FORMAT as DIAGRAM
-from svjax.simulations.hysteresis import FORMAT as LOOP
+from svjax.simulations.dataset import UNITS
+from svjax.storage.formats import CURVE, DIAGRAM, LOOP, RUN, SWEEP
 from svjax.storage.records import lattice_from_record
 from svjax.storage.status import Status
-from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
 
 CAPTIONS = {
     "magnetization": "Magnetisation of the last layer.",

@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from svjax.simulations.curve import FORMAT as CURVE, check_drop
-from svjax.simulations.dataset import FORMAT as RUN
-from svjax.simulations.diagram import FORMAT as DIAGRAM
-from svjax.simulations.hysteresis import FORMAT as LOOP
-from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
+from svjax.simulations.curve import check_drop
+from svjax.storage.formats import CURVE, DIAGRAM, LOOP, RUN, SWEEP
 
 
 def commands(store: xr.Dataset, path: str) -> str:

@@ -18,15 +18,11 @@ from svjax.reports import describe, describe_loop, describe_sweep
 from svjax.reports.page import Html, code, facts, line, page, pictures, table
 from svjax.reports.pictures import pictures_of
 from svjax.reports.remake import commands, program
-from svjax.simulations.curve import FORMAT as CURVE
-from svjax.simulations.dataset import FORMAT as RUN
-from svjax.simulations.diagram import FORMAT as DIAGRAM
-from svjax.simulations.hysteresis import FORMAT as LOOP
 from svjax.simulations.runs import load_convergence
 from svjax.storage.folders import reading
+from svjax.storage.formats import CURVE, DIAGRAM, LOOP, RUN, SWEEP
 from svjax.storage.plain import tidy_path
 from svjax.sweeps.opening import open_store
-from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
 
 KINDS = {RUN: "run", SWEEP: "sweep", CURVE: "steady states", DIAGRAM: "phase diagram", LOOP: "hysteresis"}
 MADE_WITH = ("svjax_version", "jax_version", "numpy_version", "python_version", "precision", "device", "devices",

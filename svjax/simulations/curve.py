@@ -17,9 +17,9 @@ from svjax.observables.by_name import default_observables
 from svjax.observables.electronic import current_driven_torque
 from svjax.reservoirs.bias import VoltageDrop, asymmetric, symmetric
 from svjax.simulations.dataset import axes, in_rows
+from svjax.storage.formats import CURVE
 from svjax.storage.records import made_of
 
-FORMAT, FORMAT_VERSION = "svjax-steady", 1
 DROPS: dict[str, Callable[[float], VoltageDrop]] = {"symmetric": symmetric, "asymmetric": asymmetric}
 TORQUES = {
     "current_driven_torque": (("component",), "hopping", "T_cd on the free layer, Eq. (15)"),
@@ -104,5 +104,5 @@ def _dataset(valve: SpinValve, voltages: list[float], drop: str, rows: list[dict
     variables = in_rows(rows, {"voltage": len(rows)}, valve.lattice, TORQUES)
     notes = {"units": "hopping/e", "long_name": f"{drop} voltage drop"}
     coordinates = axes(valve.lattice) | {"voltage": ("voltage", voltages, notes)}
-    made = made_of(FORMAT, FORMAT_VERSION, valve, reasons=reasons) | {"drop": drop}
+    made = made_of(CURVE, valve, reasons=reasons) | {"drop": drop}
     return xr.Dataset(variables, coordinates, made)

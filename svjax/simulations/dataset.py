@@ -13,11 +13,11 @@ from svjax.model.equations import State
 from svjax.observables.by_name import Observables, Observe, default_observables
 from svjax.simulations.plan import Plan
 from svjax.storage.driving import drive_to_record, key_to_record
+from svjax.storage.formats import RUN
 from svjax.storage.layout import Variable
 from svjax.storage.records import bias_to_record, made_of
 from svjax.storage.status import OF_RUNS, Status, flags
 
-FORMAT, FORMAT_VERSION = "svjax-run", 1
 MEANINGS = {
     "layer": "magnetic layer; 1 is the free layer",
     "lead": "lead; of two, 0 is left and 1 is right",
@@ -76,7 +76,7 @@ def known(plan: Plan, rows: dict[str, np.ndarray]) -> xr.Dataset:
     }
     more = {"drive": drive_to_record(plan.drive, plan.valve), "key": key_to_record(plan.key)}
     records |= {name: record for name, record in more.items() if record is not None}
-    attributes = made_of(FORMAT, FORMAT_VERSION, plan.valve, **records) | {
+    attributes = made_of(RUN, plan.valve, **records) | {
         "status": Status.RUNNING.word,
         "reason": "",
         "dt": plan.dt,

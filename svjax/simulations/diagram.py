@@ -17,9 +17,8 @@ from svjax.macrospin.effective_llg import EffectiveLLG
 from svjax.macrospin.phase_diagram import empty_diagram, phase_diagram
 from svjax.model.valve import SpinValve, prepare
 from svjax.simulations.curve import DROPS, check_drop
+from svjax.storage.formats import DIAGRAM
 from svjax.storage.records import digest, made_of, valve_from_record
-
-FORMAT, FORMAT_VERSION = "svjax-diagram", 1
 
 
 def diagram_dataset(
@@ -71,4 +70,4 @@ def model_from_arrays(arrays: Mapping[str, np.ndarray]) -> EffectiveLLG:
 
 def _attributes(valve: SpinValve, drop: str) -> dict[str, Any]:
     check_drop(drop)
-    return made_of(FORMAT, FORMAT_VERSION, prepare(valve)) | {"drop": drop}
+    return made_of(DIAGRAM, prepare(valve)) | {"drop": drop}

@@ -26,9 +26,9 @@ from svjax.model.valve import SpinValve, aligned_spins, prepare
 from svjax.observables.by_name import default_observables
 from svjax.reservoirs.bias import as_bias
 from svjax.simulations.dataset import axes, in_rows
+from svjax.storage.formats import LOOP
 from svjax.storage.records import bias_from_record, bias_to_record, digest, made_of, valve_from_record
 
-FORMAT, FORMAT_VERSION = "svjax-hysteresis", 1
 WAYS = ("forward", "back")
 OWN = {
     "rate": ((), "hopping/hbar", "complex rate of the leading mode"),
@@ -219,5 +219,5 @@ def _dataset(curve: Curve, values: np.ndarray, points: Sequence[Point]) -> xr.Da
         "way": np.array(WAYS, dtype=object),
         curve.parameter: (curve.parameter, values, {"units": units, "long_name": symbol}),
     }
-    made = made_of(FORMAT, FORMAT_VERSION, curve.valve, bias=bias_to_record(curve.bias), jumps=jumps)
+    made = made_of(LOOP, curve.valve, bias=bias_to_record(curve.bias), jumps=jumps)
     return xr.Dataset(variables, coordinates, made | {"parameter": curve.parameter})

@@ -22,8 +22,6 @@ from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.convergence import Convergence
 from svjax.simulations.dataset import (
-    FORMAT,
-    FORMAT_VERSION,
     known,
     state_from_arrays,
     state_to_arrays,
@@ -33,6 +31,7 @@ from svjax.simulations.loop import Run, Segment, last_full
 from svjax.simulations.plan import Equilibrium, Plan
 from svjax.simulations.run_checkpoint import run_checkpoint, to_checkpoint
 from svjax.storage.folders import array_of, check_target, place, saving
+from svjax.storage.formats import RUN
 from svjax.storage.layout import lay_out
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, tidy_path
@@ -51,7 +50,7 @@ class RunWriter:
 
     def __init__(self, path: str | os.PathLike, *, overwrite: bool = False, command: str | None = None):
         self.path, self.group, self.lock, self.rows = tidy_path(path), None, None, RowBuffer(self._write)
-        check_target(self.path, overwrite, FORMAT)
+        check_target(self.path, overwrite, RUN)
         self.overwrite, self.made_by = overwrite, {} if command is None else {"command": command}
         self.last: Segment | None = None
 
@@ -155,7 +154,7 @@ def open_run(path: str | os.PathLike) -> xr.Dataset:
     ``load_valve``, ``load_bias``, ``load_state``, ``load_equilibrium`` and ``load_convergence`` take this dataset.
     """
     path = tidy_path(path)
-    check_plain(path, FORMAT, FORMAT_VERSION)
+    check_plain(path, RUN)
     dataset = xr.open_zarr(path, consolidated=True)
     try:
         saved, status = int(dataset["saved"]), word_of(int(dataset["status"]), dataset["status"].attrs)

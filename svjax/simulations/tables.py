@@ -25,9 +25,10 @@ from svjax.engine.arrays import Numbers
 from svjax.macrospin.effective_llg import EffectiveLLG
 from svjax.model.levels import BiasLike
 from svjax.model.valve import SpinValve
-from svjax.simulations import curve, diagram, hysteresis
+from svjax.simulations import diagram, hysteresis
 from svjax.storage.checkpoint import FOLDER, Checkpoint, Contents
 from svjax.storage.folders import array_of, check_target, place, saving
+from svjax.storage.formats import CURVE, DIAGRAM, LOOP, short
 from svjax.storage.lock import Lock, is_locked
 from svjax.storage.plain import check_plain, tidy_path
 
@@ -39,13 +40,13 @@ def save_table(path: Path, dataset: xr.Dataset) -> None:
 
 def open_curve(path: str | os.PathLike) -> xr.Dataset:
     """The dataset of `svjax steady` at ``path``."""
-    return _opened(path, curve.FORMAT, curve.FORMAT_VERSION)
+    return _opened(path, CURVE)
 
 
 def open_diagram(path: str | os.PathLike) -> xr.Dataset:
     """The dataset of `svjax diagram` at ``path``; of one that is not complete all nan, with the number of its
     ``tables`` and the status "running" or "stopped" in its attributes."""
-    found, path = _opened(path, diagram.FORMAT, diagram.FORMAT_VERSION), tidy_path(path)
+    found, path = _opened(path, DIAGRAM), tidy_path(path)
     if found.attrs.get("status", "complete") == "complete":
         return found
     status = "running" if is_locked(path) else "stopped"
@@ -68,7 +69,7 @@ def make_diagram(
 
     Arguments: as in `diagram_dataset`; ``overwrite`` and ``command`` as in `RunWriter`.
     """
-    check_target(path, overwrite, diagram.FORMAT)
+    check_target(path, overwrite, DIAGRAM)
     empty = diagram.empty_dataset(valve, voltages, fields, drop, **options).assign_attrs(_made_by(command))
     with closing(_Kept(path, "table", diagram.identity, empty, overwrite)) as kept:
         return kept.finish(diagram.remade(empty, models=_Models(kept), progress=progress))
@@ -79,7 +80,7 @@ def finish_diagram(path: Path, progress: Callable[[str], object] | None = None) 
 
     Raises ValueError for a table of another diagram and BlockingIOError while another process writes.
     """
-    found = _opened(path, diagram.FORMAT, diagram.FORMAT_VERSION)
+    found = _opened(path, DIAGRAM)
     if found.attrs.get("status", "complete") == "complete":
         return found
     with closing(_Kept(path, "table", diagram.identity, found, lock=Lock(path))) as kept:
@@ -91,7 +92,7 @@ def finish_diagram(path: Path, progress: Callable[[str], object] | None = None) 
 def open_loop(path: str | os.PathLike) -> xr.Dataset:
     """The dataset of `svjax hysteresis` at ``path``; of one that is not complete with the states that it has, the
     number of its ``points`` and the status "running" or "stopped" in its attributes."""
-    found, path = _opened(path, hysteresis.FORMAT, hysteresis.FORMAT_VERSION), tidy_path(path)
+    found, path = _opened(path, LOOP), tidy_path(path)
     if found.attrs.get("status", "complete") == "complete":
         return found
     points = _Points(_Kept(path, "state", hysteresis.identity, found))
@@ -115,7 +116,7 @@ def make_loop(
 
     Arguments: as in `hysteresis`; ``overwrite`` and ``command`` as in `RunWriter`.
     """
-    check_target(path, overwrite, hysteresis.FORMAT)
+    check_target(path, overwrite, LOOP)
     empty = hysteresis.empty_dataset(valve, bias, parameter, values).assign_attrs(_made_by(command))
     with closing(_Kept(path, "state", hysteresis.identity, empty, overwrite)) as kept:
         return kept.finish(hysteresis.remade(empty, _Points(kept), progress=progress))
@@ -126,7 +127,7 @@ def finish_loop(path: Path, progress: Callable[[int], object] | None = None) -> 
 
     Raises as `finish_diagram`.
     """
-    found = _opened(path, hysteresis.FORMAT, hysteresis.FORMAT_VERSION)
+    found = _opened(path, LOOP)
     if found.attrs.get("status", "complete") == "complete":
         return found
     with closing(_Kept(path, "state", hysteresis.identity, found, lock=Lock(path))) as kept:
@@ -166,7 +167,7 @@ class _Kept:
         """One of them, if it is there and whole."""
         found = self._checkpoint(number).load()
         if found is not None and found[1].get("identity") != self.identity:
-            kind = str(self.empty.attrs["format"]).replace("svjax-", "")
+            kind = short(self.empty.attrs["format"])
             raise ValueError(f"The {kind} at {self.path} cannot be continued: {self.what} {number} is of another one.")
         return found
 
@@ -225,9 +226,9 @@ class _Points(UserList[hysteresis.Point]):
             self.data.append(hysteresis.Point(found[0], found[1]["jump"]))
 
 
-def _opened(path: str | os.PathLike, kind: str, version: int) -> xr.Dataset:
+def _opened(path: str | os.PathLike, kind: str) -> xr.Dataset:
     path = tidy_path(path)
-    check_plain(path, kind, version)
+    check_plain(path, kind)
     return xr.open_zarr(path, consolidated=True).load()
 
 

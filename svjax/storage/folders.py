@@ -12,13 +12,14 @@ from pathlib import Path
 import zarr
 from zarr.core.sync import sync
 
+from svjax.storage.formats import short
 from svjax.storage.lock import Lock
 from svjax.storage.plain import store_format
 
 
 def check_target(path: Path, overwrite: bool, kind: str) -> None:
     """Raise unless a dataset of this ``kind`` may be written to ``path``."""
-    name = kind.replace("svjax-", "")
+    name = short(kind)
     if path.exists() and not overwrite:
         raise FileExistsError(f"Argument `out` must be a new folder, but {path} exists; `overwrite` replaces a {name}.")
     if path.exists() and not (path.is_dir() and (store_format(path) == kind or not any(path.iterdir()))):

@@ -5,15 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from svjax.storage.formats import OPENERS, VERSIONS, short
+
 TYPES = ("bool", "int8", "int16", "int32", "int64", "float32", "float64", "complex64", "complex128", "string")
-OPENERS = {
-    "svjax-run": "sv.open_run",
-    "svjax-sweep": "sv.open_sweep",
-    "svjax-steady": "sv.open",
-    "svjax-diagram": "sv.open",
-    "svjax-hysteresis": "sv.open",
-}
-"""What opens the stores that svjax writes."""
 CODECS = ("bytes", "vlen-utf8", "zstd", "crc32c", "gzip", "blosc", "transpose")
 
 
@@ -31,17 +25,17 @@ def store_format(path: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def check_plain(path: Path, kind: str, version: int) -> dict[str, Any]:
-    """The attributes of the store at ``path``, if it is of this ``kind`` and ``version`` and its consolidated metadata
+def check_plain(path: Path, kind: str) -> dict[str, Any]:
+    """The attributes of the store at ``path``, if it is of this ``kind``, of its version, and its consolidated metadata
     names nothing but plain arrays and codecs that only compute.
 
     Raises FileNotFoundError where there is no such store and ValueError where it is not to be opened.
     """
-    name = kind.replace("svjax-", "")
+    name, version = short(kind), VERSIONS[kind]
     if (has := store_format(path)) != kind:
         what = "is none" if path.exists() else "does not exist"
         if has in OPENERS:
-            what = f"is a {has.replace('svjax-', '')}: `{OPENERS[has]}` opens it, and `sv.open` opens all"
+            what = f"is a {short(has)}: `{OPENERS[has]}` opens it, and `sv.open` opens all"
         raise FileNotFoundError(f"Argument `path` must be a svjax {name}, but {path} {what}.")
     found = json.loads((path / "zarr.json").read_text())
     attributes = found["attributes"]

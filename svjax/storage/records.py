@@ -20,6 +20,7 @@ from svjax.model.valve import QUANTITIES, SpinValve, build, prepare
 from svjax.reservoirs.bands import AbstractBand, LorentzianBand, StripBand
 from svjax.reservoirs.bias import Bias, Constant, FunctionBias, Oscillating, Pulse, VoltageDrop, Waveform
 from svjax.reservoirs.poles import Poles
+from svjax.storage.formats import VERSIONS
 
 BIASES = {kind.__name__: kind for kind in (Constant, VoltageDrop, Waveform, Pulse, Oscillating)}
 SAMPLES = (0.0, 0.1, 1.0, 10.0, 100.0)
@@ -121,11 +122,11 @@ def bias_from_record(record: Mapping[str, Any]) -> Bias:
     return kind(**leaves)
 
 
-def made_of(kind: str, number: int, valve: SpinValve, **records: Any) -> dict[str, Any]:
-    """The attributes of a store of this ``kind`` and version: the valve and other ``records`` as JSON, the precision,
+def made_of(kind: str, valve: SpinValve, **records: Any) -> dict[str, Any]:
+    """The attributes of a store of this ``kind``: the valve and other ``records`` as JSON, the precision,
     versions and device."""
     texts = {name: json.dumps(record) for name, record in ({"valve": valve_to_record(valve)} | records).items()}
-    return {"format": kind, "format_version": number, **texts, "precision": str(valve.dtype), **provenance()}
+    return {"format": kind, "format_version": VERSIONS[kind], **texts, "precision": str(valve.dtype), **provenance()}
 
 
 def digest(record: Any) -> str:

@@ -4,14 +4,10 @@ import os
 
 import xarray as xr
 
-from svjax.simulations.curve import FORMAT as CURVE
-from svjax.simulations.dataset import FORMAT as RUN
-from svjax.simulations.diagram import FORMAT as DIAGRAM
-from svjax.simulations.hysteresis import FORMAT as LOOP
 from svjax.simulations.runs import open_run
 from svjax.simulations.tables import open_curve, open_diagram, open_loop
+from svjax.storage.formats import CURVE, DIAGRAM, LOOP, RUN, SWEEP
 from svjax.storage.plain import store_format, tidy_path
-from svjax.sweeps.sweep_dataset import FORMAT as SWEEP
 from svjax.sweeps.sweep_store import open_sweep
 
 OPENERS = {RUN: open_run, SWEEP: open_sweep, CURVE: open_curve, DIAGRAM: open_diagram, LOOP: open_loop}

@@ -21,9 +21,6 @@ from svjax.model.drives import Drive
 from svjax.model.valve import SpinValve
 from svjax.observables.by_name import Observables, Observe, as_observe, default_observables
 from svjax.reservoirs.bias import Bias
-from svjax.simulations.dataset import FORMAT as RUN, FORMAT_VERSION as RUN_VERSION
-from svjax.simulations.diagram import FORMAT as DIAGRAM, FORMAT_VERSION as DIAGRAM_VERSION
-from svjax.simulations.hysteresis import FORMAT as LOOP, FORMAT_VERSION as LOOP_VERSION
 from svjax.simulations.loop import Progress, Run, carry_out
 from svjax.simulations.plan import Plan, Rows
 from svjax.simulations.prolong import prolong
@@ -32,12 +29,12 @@ from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_
 from svjax.simulations.tables import finish_diagram, finish_loop
 from svjax.storage.checkpoint import Contents
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record
+from svjax.storage.formats import DIAGRAM, LOOP, RUN, SWEEP, short
 from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, store_format, tidy_path
 from svjax.storage.records import bias_to_record, provenance
 from svjax.storage.status import FINISHED, Status
 from svjax.sweeps.sweep import Watch, carry_out_sweep
-from svjax.sweeps.sweep_dataset import FORMAT as SWEEP, FORMAT_VERSION as SWEEP_VERSION
 from svjax.sweeps.sweep_store import load_plan, open_sweep
 
 
@@ -80,7 +77,7 @@ def resume(
 def check_no_end(path: Path, until: float | None) -> None:
     """Raise ValueError where a sweep, a diagram or a loop is given a later end."""
     if until is not None:
-        kind = (store_format(path) or "").replace("svjax-", "")
+        kind = short(store_format(path) or "")
         raise ValueError(f"Argument `until` must be the end of a run, but {path} is a {kind}.")
 
 
@@ -88,7 +85,7 @@ def resume_sweep(
     path: Path, bias: Bias | None = None, progress: Watch | None = None, drive: Drive | None = None
 ) -> xr.Dataset:
     """Compute what is left of the sweep at ``path``."""
-    warn_of_changes(check_plain(path, SWEEP, SWEEP_VERSION))
+    warn_of_changes(check_plain(path, SWEEP))
     plan, locks = load_plan(path, bias, drive), []
     on_first(lambda: locks.append(Lock(path)))
     carry_out_sweep(path, plan, locks, progress)
@@ -97,7 +94,7 @@ def resume_sweep(
 
 def resume_diagram(path: Path, progress: Callable[[str], object] | None = None) -> xr.Dataset:
     """Compute what is left of the diagram at ``path``."""
-    facts = check_plain(path, DIAGRAM, DIAGRAM_VERSION)
+    facts = check_plain(path, DIAGRAM)
     if facts.get("status", "complete") != "complete":
         warn_of_changes(facts)
     return finish_diagram(path, progress)
@@ -105,7 +102,7 @@ def resume_diagram(path: Path, progress: Callable[[str], object] | None = None) 
 
 def resume_loop(path: Path, progress: Callable[[int], object] | None = None) -> xr.Dataset:
     """Compute what is left of the loop at ``path``."""
-    facts = check_plain(path, LOOP, LOOP_VERSION)
+    facts = check_plain(path, LOOP)
     if facts.get("status", "complete") != "complete":
         warn_of_changes(facts)
     return finish_loop(path, progress)
@@ -121,7 +118,7 @@ def resume_run(
 ) -> Run | None:
     """Take the run at ``path`` to its end, or to a later one, ``until``; None if it has reached it and needs no
     checkpoint any more."""
-    facts = check_plain(path, RUN, RUN_VERSION)
+    facts = check_plain(path, RUN)
     dataset = open_run(path)
     found = run_checkpoint(path).load()
     finished = dataset.attrs["status"] in FINISHED

@@ -18,11 +18,12 @@ from svjax.engine.devices import on_first, together
 from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.storage.folders import check_target, place
+from svjax.storage.formats import SWEEP
 from svjax.storage.lock import Lock
 from svjax.storage.plain import tidy_path
 from svjax.storage.status import Status
 from svjax.sweeps.parameter_grid import Tile
-from svjax.sweeps.sweep_dataset import FORMAT, SweepPlan
+from svjax.sweeps.sweep_dataset import SweepPlan
 from svjax.sweeps.sweep_plan import plan_sweep
 from svjax.sweeps.sweep_store import SweepStore, build, load_plan, load_sweep, open_sweep
 from svjax.sweeps.tasks import RunTask, Task
@@ -100,7 +101,7 @@ def create_and_run(
     locks: list[Lock] = []
 
     def create() -> None:
-        check_target(path, overwrite, FORMAT)
+        check_target(path, overwrite, SWEEP)
         locks.append(place(path, lambda folder: build(plan, folder, command), overwrite))
 
     on_first(create)

@@ -13,6 +13,7 @@ from svjax.model.parameters import SYMBOLS
 from svjax.model.valve import SpinValve, aligned_spins
 from svjax.reservoirs.bias import Bias
 from svjax.simulations.dataset import UNITS, axes, labelled, state_variables
+from svjax.storage.formats import SWEEP
 from svjax.storage.layout import Variable
 from svjax.storage.records import bias_to_record, digest, made_of, valve_to_record
 from svjax.storage.size import COPIES, Size, bytes_of
@@ -21,7 +22,6 @@ from svjax.sweeps.batch import steady_point
 from svjax.sweeps.parameter_grid import Grid, Tile, tiles
 from svjax.sweeps.tasks import RunTask, Task, task_to_record
 
-FORMAT, FORMAT_VERSION = "svjax-sweep", 1
 OTHER_UNITS = {
     "residual": ((), "hopping", "max |S x B|"),
     "rates": (("mode",), "hopping/hbar", "complex rates lambda of small turns of the spins, 1/t_R = -Re lambda"),
@@ -134,7 +134,7 @@ def coordinates(plan: SweepPlan) -> dict[str, tuple[tuple[str, ...], np.ndarray,
 def attributes(plan: SweepPlan) -> dict[str, Any]:
     """What the sweep was made of and with."""
     records = {name: record for name, record in plan.record.items() if name != "valve"}
-    return made_of(FORMAT, FORMAT_VERSION, plan.valve, **records) | {
+    return made_of(SWEEP, plan.valve, **records) | {
         "identity": plan.identity,
         "devices": jax.local_device_count(),
         "processes": jax.process_count(),

@@ -21,14 +21,13 @@ from svjax.model.drives import Drive
 from svjax.reservoirs.bias import Bias
 from svjax.storage.checkpoint import FOLDER, Checkpoint
 from svjax.storage.folders import array_of, reading, saving
+from svjax.storage.formats import SWEEP
 from svjax.storage.layout import lay_out
 from svjax.storage.plain import check_plain, tidy_path
 from svjax.storage.records import bias_from_record, valve_from_record
 from svjax.storage.status import OF_POINTS, Status
 from svjax.sweeps.parameter_grid import Tile, make_grid
 from svjax.sweeps.sweep_dataset import (
-    FORMAT,
-    FORMAT_VERSION,
     SweepPlan,
     attributes,
     coordinates,
@@ -93,7 +92,7 @@ def open_sweep(path: str | os.PathLike) -> xr.Dataset:
     FileNotFoundError where there is no sweep and ValueError where one is not to be opened.
     """
     path = tidy_path(path)
-    check_plain(path, FORMAT, FORMAT_VERSION)
+    check_plain(path, SWEEP)
     dataset = xr.open_zarr(path, chunks=None, consolidated=True)
     missing = {"status", "begun", "reason"} - dataset.variables.keys()
     if missing:
@@ -108,7 +107,7 @@ def load_sweep(store: MemoryStore) -> xr.Dataset:
 
 def load_plan(path: Path, bias: Bias | None = None, drive: Drive | None = None) -> SweepPlan:
     """The plan of the sweep at ``path``; its ``bias`` and its ``drive`` must be given if they were functions."""
-    facts = check_plain(path, FORMAT, FORMAT_VERSION)
+    facts = check_plain(path, SWEEP)
     read = lambda name: _attribute(facts, path, name)
     valve = valve_from_record(read("valve"))
     bias = bias_from_record(read("bias")) if bias is None else bias
