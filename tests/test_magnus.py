@@ -186,3 +186,15 @@ def test_incomplete_gammas():
     assert np.allclose(found[0], -np.expm1(-z) / z, rtol=1e-13)
     assert np.allclose(found[:, 0], 1 / (np.arange(1, 11) * factorials), rtol=1e-8)
     assert np.allclose(z * found[1:], found[:-1] - np.exp(-z) / factorials[1:, None], rtol=1e-12, atol=1e-15)
+
+
+def test_runs_and_sweeps_take_it():
+    """Zero bias before the quench and the bias after it are constant each."""
+    run = partial(sv.three_stage, SMALL, sv.symmetric(0.5), relax=2.0, duration=4.0, dt=0.1, save_every=10)
+    found, by_etd = run(method="magnus"), run(method="etd")
+    assert largest_difference(found.state, by_etd.state) < 2e-5
+    grid, task = {"voltage": [0.2, 0.5]}, sv.RunTask(4.0, 0.1, "magnus", save_every=10, observe=("spins",))
+    points = sv.sweep(SMALL, grid, task).spins.isel(voltage=1, time=-1)
+    assert np.abs(points - sv.sweep(SMALL, {"voltage": [0.5]}, task).spins.isel(voltage=0, time=-1)).max() < 1e-12
+    with pytest.raises(ValueError, match="where `drive` depends on time"):
+        run(method="magnus", drive=sv.FieldPulse((0, 0, 1.0)))

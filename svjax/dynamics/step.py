@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from svjax.dynamics.magnus import Decay, decay_over, magnus_step
+from svjax.dynamics.step_size import check_method
 from svjax.engine.arrays import PerLead
 from svjax.engine.methods import AbstractMethod
 from svjax.engine.parts import Parts
@@ -42,12 +43,8 @@ class Step(eqx.Module):
     fading: Decay | None = None
 
     def __check_init__(self):
-        changing = {"bias": not self.bias.constant, "drive": self.drive is not None, "spins": self.spins is not None}
-        for name in [name for name, changes in changing.items() if changes and self.method.autonomous]:
-            raise ValueError(
-                f"Argument `method` must be 'etd' or 'rk38' where `{name}` depends on time, "
-                f"but is {self.method.name!r}."
-            )
+        changing = {"drive": self.drive is not None, "spins": self.spins is not None}
+        check_method(self.method, bias=not self.bias.constant, **changing)
 
     def prepared(self) -> "Step":
         """The step with what all of its kind have in common computed once, unless the electrons' parameters change."""

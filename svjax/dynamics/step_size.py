@@ -162,9 +162,18 @@ def _largest_field(valve: SpinValve) -> float:
     return float(field.max())
 
 
+def check_method(method: AbstractMethod, **changing: bool) -> None:
+    """Raise ValueError for a method that takes constant coefficients alone where something is ``changing``, by name."""
+    for name in [name for name, changes in changing.items() if changes and method.autonomous]:
+        raise ValueError(
+            f"Argument `method` must be 'etd' or 'rk38' where `{name}` depends on time, but is {method.name!r}."
+        )
+
+
 def check_step(valve: SpinValve, bias: Bias, dt: float, method: AbstractMethod) -> None:
-    """Raise if ``dt`` is beyond `stability_limit` of a `prepare`d valve, and warn where it cannot be accurate (skipped
-    while parameters are traced)."""
+    """Raise for a ``method`` that does not take this bias, if ``dt`` is beyond `stability_limit` of a `prepare`d valve,
+    and warn where it cannot be accurate (both skipped while parameters are traced)."""
+    check_method(method, bias=not described(bias).constant)
     if not known(*jax.tree.leaves((valve, bias))):
         return
     found = rates(valve, bias)

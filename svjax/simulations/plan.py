@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int8
 
 from svjax.dynamics.step import Step
-from svjax.dynamics.step_size import check_step, default_dt, whole_steps
+from svjax.dynamics.step_size import check_method, check_step, default_dt, whole_steps
 from svjax.electrons.reach import check_poles
 from svjax.electrons.stationary import stationary
 from svjax.engine.arrays import whole_number
@@ -104,6 +104,7 @@ def plan_three_stage(
     for levels in (bias, as_bias(None, leads)):
         check_step(valve, levels, dt, rule)
     if drive is not None:
+        check_method(rule, drive=True)
         check_drive(valve, drive)
     if equilibrium is None:
         initial = stationary(valve, aligned_spins(valve) if spins is None else spins)
@@ -134,6 +135,10 @@ class Quench(AbstractBias):
 
     bias: AbstractBias
     on: ArrayLike
+
+    @property
+    def constant(self):
+        return self.bias.constant  # within a stage
 
     def __call__(self, t):
         return jnp.where(self.on, self.bias(t), 0.0)
