@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import svjax as sv
-from svjax.engine.eigenbasis import lapack_on_one_thread
+from svjax.engine.lapack import lapack_on_one_thread
 from svjax.sweeps.batch import Spread, steady_point
 from svjax.sweeps.tile import STEPPED_TOGETHER
 

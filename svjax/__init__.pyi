@@ -55,7 +55,6 @@ from .electrons.spectrum import (
     spectrum as spectrum,
 )
 from .electrons.stationary import stationary as stationary
-from .engine.devices import join_processes as join_processes
 from .fitting.coordinates import Free as Free
 from .fitting.fit import fit as fit
 from .fitting.minimise import minimise as minimise
@@ -172,6 +171,7 @@ from .simulations.three_stage import prepare_equilibrium as prepare_equilibrium,
 from .storage.compiled import keep_compiled as keep_compiled
 from .storage.lattice_file import load_lattice as load_lattice
 from .storage.netcdf import to_netcdf as to_netcdf
+from .sweeps.devices import join_processes as join_processes
 from .sweeps.ensemble import ensemble as ensemble
 from .sweeps.opening import open as open
 from .sweeps.resume import resume as resume

@@ -47,8 +47,11 @@ def test_runs_call_no_library(method, dtype, batch):
     assert large == {dtype.replace("loat", "")}
 
 
-@pytest.mark.parametrize("way", [jax.jacfwd, jax.jacrev])
-@pytest.mark.parametrize("method", ["rk38", "etd", "magnus"])
+@pytest.mark.parametrize(
+    ("way", "method"),
+    [(way, method) for way in (jax.jacfwd, jax.jacrev) for method in ("rk38", "etd")]
+    + [(jax.jacfwd, "magnus"), pytest.param(jax.jacrev, "magnus", marks=pytest.mark.slow)],
+)
 def test_derivatives_of_runs_call_no_library(way, method):
     valve = small_valve(poles=sv.optimized_poles(4))
     state = start(valve)

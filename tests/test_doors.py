@@ -13,10 +13,10 @@ import svjax as sv
 from svjax.cli.main import main
 from svjax.cli.options import RunOptions
 from svjax.cli.words import numbers, toml_arguments
-from svjax.engine.devices import join_processes
 from svjax.reservoirs.bias import symmetric
 from svjax.storage.lock import is_locked
 from svjax.storage.plain import tidy_path
+from svjax.sweeps.devices import join_processes
 from svjax.sweeps.parameter_grid import make_grid
 
 

@@ -14,8 +14,8 @@ import pytest
 import svjax
 
 ROOMS = {
-    "engine": "shown arrays quantities parts sparse eigenbasis lyapunov tracing integrate methods error_bars"
-    " least_squares devices clock",
+    "engine": "lapack shown arrays quantities parts sparse eigenbasis lyapunov tracing integrate methods error_bars"
+    " least_squares clock",
     "lattices": "graph_checks lattice sketch geometries bond_lists",
     "reservoirs": "poles bands bias",
     "model": "units builder leaves valve importers spins leads hamiltonian extended parameters drives noise"
@@ -32,7 +32,7 @@ ROOMS = {
     " netcdf size",
     "simulations": "observed plan loop three_stage convergence dataset curve hysteresis diagram tables run_checkpoint"
     " runs starts prolong",
-    "sweeps": "tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
+    "sweeps": "devices tasks parameter_grid batch points sweep_dataset sweep_store opening tile_writer tile sweep_plan"
     " sweep resume ensemble",
     "plot": "style maps film animation figures diagrams answers explore",
     "": "plot",

@@ -17,7 +17,7 @@ from sweeping import GRID, TASK, make
 
 import svjax as sv
 from svjax.cli.main import main
-from svjax.engine.eigenbasis import _openblas
+from svjax.engine.lapack import _openblas
 from svjax.sweeps import tile as programs_of
 from svjax.sweeps.parameter_grid import choose_block, make_grid, tiles
 from svjax.sweeps.sweep_plan import plan_sweep

@@ -106,7 +106,7 @@ def _do(name: str, options: Any) -> int:
 
     jax.config.update("jax_enable_x64", True)
     if name in ("sweep", "resume"):
-        from svjax.engine import devices
+        from svjax.sweeps import devices
 
         told = (options.coordinator, options.rank, options.processes)
         if any(part is not None for part in told) or devices.in_slurm_job():

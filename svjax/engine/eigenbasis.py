@@ -1,15 +1,8 @@
 """Eigenbases of matrices that are not normal, which are useless at exceptional points and useful next to them."""
 
-import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import scipy
 from jaxtyping import Array, Bool, Complex, Float
 
 from svjax.engine.arrays import Matrix
@@ -50,31 +43,3 @@ def sound_eigenbasis(a: Matrix, plain: Eigenbasis) -> Eigenbasis:
     noise = lambda: jax.random.normal(jax.random.key(0), a.shape, a.dtype)
     size = jnp.finfo(a.dtype).eps ** (1 / 2) * jnp.linalg.norm(a) / a.shape[0]
     return jax.lax.cond(plain.sound, lambda: plain, lambda: eigenbasis(a + size * noise()))
-
-
-@contextmanager
-def lapack_on_one_thread() -> Iterator[None]:
-    """Let the OpenBLAS that SciPy brings, and that JAX calls on CPUs, work on one thread; without effect elsewhere.
-
-    Its threads wait for each other in busy loops: eigenvectors of 96 rows take 60 times as long beside another program
-    that computes. What is called must have ended within the block.
-    """
-    library = _openblas()
-    if library is None:
-        yield
-        return
-    before = library.scipy_openblas_get_num_threads()
-    library.scipy_openblas_set_num_threads(1)
-    try:
-        yield
-    finally:
-        library.scipy_openblas_set_num_threads(before)
-
-
-@cache
-def _openblas() -> ctypes.CDLL | None:
-    for path in (Path(scipy.__file__).parent.parent / "scipy.libs").glob("libscipy_openblas*"):
-        library = ctypes.CDLL(str(path))
-        if hasattr(library, "scipy_openblas_set_num_threads"):
-            return library
-    return None

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from svjax.engine.arrays import PerLead, Scalar
-from svjax.engine.eigenbasis import lapack_on_one_thread
+from svjax.engine.lapack import lapack_on_one_thread
 from svjax.engine.tracing import inlined
 from svjax.macrospin.layer_derivatives import differentiable_layers
 from svjax.macrospin.layer_response import Layers, layers_at, parallel

@@ -14,7 +14,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from svjax.engine.arrays import Numbers, Vector, real_array, real_number, whole_number
-from svjax.engine.eigenbasis import lapack_on_one_thread
+from svjax.engine.lapack import lapack_on_one_thread
 from svjax.macrospin.effective_llg import EffectiveLLG, effective_llg
 from svjax.macrospin.model import TwoVectors, direction
 from svjax.macrospin.rigid_layers import check_two_layers, of_layers

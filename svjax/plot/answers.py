@@ -18,7 +18,7 @@ from svjax.electrons.landauer import at_levels
 from svjax.electrons.reach import check_poles
 from svjax.electrons.response import eigenbasis
 from svjax.engine.arrays import PerLead, Spins
-from svjax.engine.eigenbasis import lapack_on_one_thread
+from svjax.engine.lapack import lapack_on_one_thread
 from svjax.model.hamiltonian import hamiltonian
 from svjax.model.leads import leads
 from svjax.model.levels import constant_levels

@@ -15,7 +15,6 @@ import zarr
 
 from svjax.dynamics.step_size import whole_steps
 from svjax.electrons.stationary import stationary
-from svjax.engine.devices import on_first
 from svjax.engine.methods import as_method
 from svjax.model.drives import Drive
 from svjax.model.valve import SpinValve
@@ -34,6 +33,7 @@ from svjax.storage.lock import Lock
 from svjax.storage.plain import check_plain, store_format, tidy_path
 from svjax.storage.records import bias_to_record, provenance
 from svjax.storage.status import FINISHED, Status
+from svjax.sweeps.devices import on_first
 from svjax.sweeps.sweep import Watch, carry_out_sweep
 from svjax.sweeps.sweep_store import load_plan, open_sweep
 

@@ -14,7 +14,6 @@ from zarr.storage import MemoryStore
 
 from svjax.engine.arrays import Numbers
 from svjax.engine.clock import Clock
-from svjax.engine.devices import on_first, together
 from svjax.model.valve import SpinValve
 from svjax.reservoirs.bias import Bias
 from svjax.storage.folders import check_target, place
@@ -22,6 +21,7 @@ from svjax.storage.formats import SWEEP
 from svjax.storage.lock import Lock
 from svjax.storage.plain import tidy_path
 from svjax.storage.status import Status
+from svjax.sweeps.devices import on_first, together
 from svjax.sweeps.parameter_grid import Tile
 from svjax.sweeps.sweep_dataset import SweepPlan
 from svjax.sweeps.sweep_plan import plan_sweep

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from svjax.dynamics.invariants import length_error, length_limit, shortened
-from svjax.engine.eigenbasis import lapack_on_one_thread
+from svjax.engine.lapack import lapack_on_one_thread
 from svjax.engine.methods import as_method
 from svjax.simulations.dataset import state_to_arrays
 from svjax.simulations.loop import stretches
