@@ -142,6 +142,7 @@ def report(reference):
     """The table of programs: times faster than the textbook, time, errors, memory."""
     settings = {
         "svjax, magnus, 8 optimised poles, dt = 0.25": (sv.optimized_poles(8), "magnus", 0.25),
+        "svjax, magnus, 8 optimised poles, dt = 0.2": (sv.optimized_poles(8), "magnus", 0.2),
         "svjax, etd, 8 optimised poles, dt = 0.1 (the default)": (sv.optimized_poles(8), "etd", 0.1),
         "svjax, etd, 10 optimised poles, dt = 0.05": (sv.optimized_poles(10), "etd", 0.05),
         "svjax, rk38, 7 optimised poles, dt = 0.04": (sv.optimized_poles(7), "rk38", 0.04),

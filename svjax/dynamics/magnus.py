@@ -29,11 +29,20 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from svjax.engine.arrays import PerLead, Scalar, Spins
-from svjax.engine.integrate import incomplete_gammas
+from svjax.engine.integrate import hermite_weights, incomplete_gammas
 from svjax.engine.methods import Magnus
 from svjax.engine.parts import Parts, together
 from svjax.model.equations import Coefficients, State
-from svjax.model.hamiltonian import apply_effective, hoppings, on_spinors, spin_blocks, spin_rotation, with_spins
+from svjax.model.hamiltonian import (
+    apply_effective,
+    hoppings,
+    on_spin,
+    on_spinors,
+    spin_blocks,
+    spin_part,
+    spin_rotation,
+    with_spins,
+)
 from svjax.model.leads import on_contacts, stored_columns, sum_over_poles
 from svjax.model.spins import effective_field, torque
 from svjax.model.valve import SpinValve
@@ -44,17 +53,7 @@ DEGREE = 8
 Blocks = Complex[Array, "sites 2 2"]
 
 
-def _hermite_weights() -> np.ndarray:
-    """int_0^1 (1 - x)^k/k! h(x) dx, (DEGREE + 1, 6), of the quintics that are one in the value, the slope or the second
-    derivative at x = 0, at x = 1, and zero in the others."""
-    node, weight = np.polynomial.legendre.leggauss(8)
-    x, y = (node + 1) / 2, (1 - node) / 2
-    first = lambda x, y: [y**3 * (1 + 3 * x + 6 * x**2), x * y**3 * (1 + 3 * x), x**2 * y**3 / 2]
-    quintics = np.stack([*first(x, y), *(sign * h for sign, h in zip((1, -1, 1), first(y, x), strict=True))], 1)
-    return np.stack([(weight / 2 * y**k / factorial(k)) @ quintics for k in range(DEGREE + 1)])
-
-
-HERMITE = _hermite_weights()
+HERMITE = hermite_weights(DEGREE)
 TAYLOR = np.array([1 / factorial(k) for k in range(DEGREE + 1)])
 
 
@@ -109,7 +108,7 @@ def magnus_step(
     cubic = 3 * (end - start) - 2 * slope - there, 2 * (start - end) + slope + there
     ahead, better = _spins_over(valve, spins, dt, (start, slope, *cubic))
     turn = spin_rotation(valve.lattice, coupling * (better - mean))
-    return State(*_turned(_times(turn, forth), rho, pi, taken), ahead)
+    return State(*_turned(on_spin(turn, forth), rho, pi, taken), ahead)
 
 
 def _spins_over(valve: SpinValve, spins: Spins, dt: Scalar, density: tuple[Spins, ...]) -> tuple[Spins, Spins]:
@@ -142,31 +141,20 @@ def _density(electrons: _Electrons, state: State, spins: Spins, turn: Blocks | N
 
     def block(first, second):
         found = together(rho[first, :, second])
-        return found if turn is None else _times(_times(turn[first], found), jnp.swapaxes(turn[second].conj(), 1, 2))
+        return found if turn is None else on_spin(on_spin(turn[first], found), jnp.swapaxes(turn[second].conj(), 1, 2))
 
     own = block(here, here)
-    half = _times(with_spins(of.bare, spins), own)
+    half = on_spin(with_spins(of.bare, spins), own)
     for partner, amplitude in hoppings(of.bare):
-        half = half + _times(amplitude, block(partner, here))
+        half = half + on_spin(amplitude, block(partner, here))
     half = -1j * half
     if lattice.contacts:
         sites, count = lattice.contact_sites, np.arange(len(lattice.contact_sites))
         inflow = together(_summed(valve, state.pi).reshape(lattice.n_sites, 2, -1, 2)[sites, :, count])
-        inflow = inflow if turn is None else _times(turn[sites], inflow)
+        inflow = inflow if turn is None else on_spin(turn[sites], inflow)
         inflow = inflow + together(of.gain.reshape(len(sites), 2, -1, 2)[count, :, sites])
         half = half.at[sites].add(electrons.decay.dt * inflow)
-    return tuple(_spin_part(x[lattice.spin_sites]) for x in (own, half + jnp.swapaxes(half.conj(), 1, 2)))  # type: ignore
-
-
-def _times(a: Blocks, b: Blocks) -> Blocks:
-    """a b of 2x2 blocks, without the calls that a product of small matrices is compiled to."""
-    return jnp.sum(a[:, :, :, None] * b[:, None], 2)
-
-
-def _spin_part(blocks: Blocks) -> Spins:
-    """Tr(block sigma)/2 of Hermitian blocks."""
-    flip = blocks[:, 1, 0]
-    return jnp.stack([flip.real, flip.imag, (blocks[:, 0, 0] - blocks[:, 1, 1]).real / 2], -1)
+    return tuple(spin_part(x[lattice.spin_sites]) for x in (own, half + jnp.swapaxes(half.conj(), 1, 2)))  # type: ignore
 
 
 def _turned(turn: Blocks, rho: Any, pi: Any, taken: Array) -> tuple[Any, Any]:
@@ -185,9 +173,12 @@ def _propagated(electrons: _Electrons, spins: Spins, angle: Spins | None, rho: A
     inflow = None
     if valve.lattice.contacts:
         moved, sources = _propagated_pi(electrons, blocks, angle, pi)
-        ends = [part for at in ((pi, 6), (moved, -6)) for part in _inflow(electrons, blocks, *at, sources)]
-        rows = [part.conj().T.reshape(*of.gain.shape) for part in ends]
-        rows[0], rows[3] = rows[0] + of.gain, rows[3] + of.gain
+        rows = []
+        for at, swing in ((pi, 6), (moved, -6)):
+            value, *slopes = (
+                x.conj().T.reshape(*of.gain.shape) for x in _inflow(electrons, blocks, at, swing, sources)
+            )
+            rows += _seen(electrons, (value + of.gain, *slopes), swing, angle)
         stacked, pi = jax.tree.map(lambda *parts: jnp.stack(parts), *rows), moved
         inflow = stacked.map(lambda part: jnp.tensordot(decay.dt * jnp.asarray(HERMITE, part.dtype), part, 1))
 
@@ -198,6 +189,17 @@ def _propagated(electrons: _Electrons, spins: Spins, angle: Spins | None, rho: A
 
     rho, _ = jax.lax.scan(power, float(TAYLOR[-1]) * rho, jnp.arange(DEGREE)[::-1])
     return rho, pi
+
+
+def _seen(electrons: _Electrons, rows: tuple[Parts, ...], swing: int, angle: Spins | None) -> tuple[Parts, ...]:
+    """The inflow of rho at an end, its slope and second derivative as electrons see it that turn: by the columns of Pi,
+    which have not turned with them, and by both sides of Gamma."""
+    if angle is None:
+        return rows
+    there = spin_blocks(electrons.valve.lattice, angle)[electrons.valve.lattice.contact_sites]
+    turned, slope, second = (-1j * on_spinors(there, x) for x in (rows[0] + electrons.of.gain, *rows[1:]))
+    changes = -1 * turned, swing * turned - slope, (2 * swing) * slope - 12 * turned - second
+    return tuple(row + change for row, change in zip(rows, changes, strict=True))
 
 
 def _propagated_pi(electrons: _Electrons, blocks: Blocks, angle: Spins | None, pi: Any) -> tuple[Any, list[Parts]]:

@@ -112,6 +112,16 @@ def incomplete_gammas(z: Array, count: int) -> Array:
     return jnp.where(z < 40, short, far ** -(1.0 + jnp.arange(count, dtype=z.dtype)[:, None]))
 
 
+def hermite_weights(degree: int) -> np.ndarray:
+    """int_0^1 (1 - x)^k/k! h(x) dx, (degree + 1, 6), of the quintics that are one in the value, the slope or the second
+    derivative at x = 0, at x = 1, and zero in the others."""
+    node, weight = np.polynomial.legendre.leggauss(8)
+    x, y = (node + 1) / 2, (1 - node) / 2
+    first = lambda x, y: [y**3 * (1 + 3 * x + 6 * x**2), x * y**3 * (1 + 3 * x), x**2 * y**3 / 2]
+    quintics = np.stack([*first(x, y), *(sign * h for sign, h in zip((1, -1, 1), first(y, x), strict=True))], 1)
+    return np.stack([(weight / 2 * y**k / factorial(k)) @ quintics for k in range(degree + 1)])
+
+
 def _staged(derivative: Derivative, t: Array, y: Y, dt: Array, nodes: Sequence[float], rows: PyTree) -> Y:
     """The stages of an explicit method and its step: factor_i y + dt sum_j weight_ij slope_j, with rows for each leaf.
 

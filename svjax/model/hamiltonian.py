@@ -58,6 +58,12 @@ def spin_blocks(lattice: Lattice, vectors: Spins) -> Complex[Array, "sites 2 2"]
     return jnp.stack([jnp.stack([z, x - 1j * y], -1), jnp.stack([x + 1j * y, -z], -1)], -2)
 
 
+def spin_part(blocks: Complex[Array, "sites 2 2"]) -> Spins:
+    """Tr(block sigma)/2 of Hermitian blocks."""
+    flip = blocks[:, 1, 0]
+    return jnp.stack([flip.real, flip.imag, (blocks[:, 0, 0] - blocks[:, 1, 1]).real / 2], -1)
+
+
 def spin_rotation(lattice: Lattice, angle: Spins) -> Complex[Array, "sites 2 2"]:
     """exp(-i angle.sigma/2) on the spins' sites, one on the others."""
     square = jnp.sum(angle**2, -1, keepdims=True)
@@ -139,6 +145,11 @@ def hoppings(bare: BareHamiltonian) -> list[tuple[np.ndarray, Array]]:
         return [(index, -bare.hopping * filled[:, None, None] * one) for index, filled in columns]
     blocks = [b if b.ndim == 3 else b[:, None, None] * one for b in bare.bonds]
     return [(table.index[:, 0], b) for (table, _), b in zip(bare.lattice.matchings, blocks, strict=True)]
+
+
+def on_spin(a: Complex[Array, "sites 2 2"], b: Complex[Array, "sites 2 2"]) -> Complex[Array, "sites 2 2"]:
+    """a b of 2x2 blocks, without the calls that a product of small matrices is compiled to."""
+    return jnp.sum(a[:, :, :, None] * b[:, None], 2)
 
 
 def effective_hamiltonian(valve: SpinValve, spins: Numbers) -> Matrix:
