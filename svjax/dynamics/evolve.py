@@ -79,9 +79,8 @@ def evolve(
     - `duration`, `dt`: in 1/hopping; the duration is a whole number of steps. None: as `suggest_dt` says, or less.
     - `save_every`: steps between saves (about 0.5 time units if None). Steps after the last save reach the final state.
     - `start_step`: the run starts at time start_step * dt, which matters for a bias that depends on time.
-    - `method`: "etd", a fourth-order exponential method that takes the decay of the poles exactly, so that only the
-      electrons' bandwidth and the spins limit the step, "magnus", which propagates the electrons exactly among spins at
-      their mean in steps two to three times as long, at a constant bias, or "rk38", the paper's 3/8-rule Runge-Kutta.
+    - `method`: "etd", a fourth-order exponential method that takes the decay of the poles exactly; "magnus", exact
+      electrons among spins at their mean, at a constant bias; or "rk38", the paper's 3/8-rule Runge-Kutta method.
     - `observe`: function of (valve, state) that returns a dict of arrays, or names such as ("spins", "energy");
       `default_observables` if None.
     - `freeze_spins`: keep the spins where they are.

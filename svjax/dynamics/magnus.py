@@ -36,14 +36,14 @@ from svjax.model.equations import Coefficients, State
 from svjax.model.hamiltonian import (
     apply_effective,
     hoppings,
-    on_spin,
     on_spinors,
     spin_blocks,
     spin_part,
     spin_rotation,
+    spinor_product,
     with_spins,
 )
-from svjax.model.leads import on_contacts, stored_columns, sum_over_poles
+from svjax.model.leads import all_sums_over_poles, on_contacts, stored_columns
 from svjax.model.spins import effective_field, torque
 from svjax.model.valve import SpinValve
 
@@ -108,7 +108,7 @@ def magnus_step(
     cubic = 3 * (end - start) - 2 * slope - there, 2 * (start - end) + slope + there
     ahead, better = _spins_over(valve, spins, dt, (start, slope, *cubic))
     turn = spin_rotation(valve.lattice, coupling * (better - mean))
-    return State(*_turned(on_spin(turn, forth), rho, pi, taken), ahead)
+    return State(*_turned(spinor_product(turn, forth), rho, pi, taken), ahead)
 
 
 def _spins_over(valve: SpinValve, spins: Spins, dt: Scalar, density: tuple[Spins, ...]) -> tuple[Spins, Spins]:
@@ -139,22 +139,24 @@ def _density(electrons: _Electrons, state: State, spins: Spins, turn: Blocks | N
     lattice, here = valve.lattice, np.arange(valve.lattice.n_sites)
     rho = state.rho.reshape(lattice.n_sites, 2, lattice.n_sites, 2)
 
+    adjoint = lambda blocks: jnp.swapaxes(blocks.conj(), 1, 2)
+
     def block(first, second):
         found = together(rho[first, :, second])
-        return found if turn is None else on_spin(on_spin(turn[first], found), jnp.swapaxes(turn[second].conj(), 1, 2))
+        return found if turn is None else spinor_product(spinor_product(turn[first], found), adjoint(turn[second]))
 
     own = block(here, here)
-    half = on_spin(with_spins(of.bare, spins), own)
+    half = spinor_product(with_spins(of.bare, spins), own)
     for partner, amplitude in hoppings(of.bare):
-        half = half + on_spin(amplitude, block(partner, here))
+        half = half + spinor_product(amplitude, block(partner, here))
     half = -1j * half
     if lattice.contacts:
         sites, count = lattice.contact_sites, np.arange(len(lattice.contact_sites))
         inflow = together(_summed(valve, state.pi).reshape(lattice.n_sites, 2, -1, 2)[sites, :, count])
-        inflow = inflow if turn is None else on_spin(turn[sites], inflow)
+        inflow = inflow if turn is None else spinor_product(turn[sites], inflow)
         inflow = inflow + together(of.gain.reshape(len(sites), 2, -1, 2)[count, :, sites])
         half = half.at[sites].add(electrons.decay.dt * inflow)
-    return tuple(spin_part(x[lattice.spin_sites]) for x in (own, half + jnp.swapaxes(half.conj(), 1, 2)))  # type: ignore
+    return tuple(spin_part(x[lattice.spin_sites]) for x in (own, half + adjoint(half)))  # type: ignore
 
 
 def _turned(turn: Blocks, rho: Any, pi: Any, taken: Array) -> tuple[Any, Any]:
@@ -245,4 +247,4 @@ def _inflow(electrons: _Electrons, blocks: Blocks, pi: Any, swing: int, sources:
 
 def _summed(valve: SpinValve, columns: Any) -> Any:
     """The sum over the poles, (rows, contact spinors)."""
-    return columns.map(lambda part: jnp.concatenate(sum_over_poles(valve, part), 1))
+    return columns.map(lambda part: all_sums_over_poles(valve, part))

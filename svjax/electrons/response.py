@@ -13,7 +13,7 @@ from svjax.engine.arrays import Columns, Matrix, PerLead, Spins
 from svjax.engine.parts import product
 from svjax.model.equations import State
 from svjax.model.hamiltonian import effective_hamiltonian
-from svjax.model.leads import PAULI, column_values, leads, sum_over_poles
+from svjax.model.leads import PAULI, all_sums_over_poles, column_values, leads
 from svjax.model.spins import coupling, tangents
 from svjax.model.valve import SpinValve
 
@@ -206,7 +206,7 @@ def differentiable_spin_response(
             lambda _, b: left.T @ ((right.T @ b) / jax.lax.stop_gradient(shifts)),
         )
         contacts = np.concatenate(lattice.contact_rows)
-        return jnp.zeros_like(right).at[:, contacts].add(jnp.concatenate(sum_over_poles(valve, x), 1))
+        return jnp.zeros_like(right).at[:, contacts].add(all_sums_over_poles(valve, x))
 
     source = -1j * (h @ state.rho - state.rho @ h)
     source = source + inflow(rate, h) + inflow(rate.conj(), h.conj().T).conj().T

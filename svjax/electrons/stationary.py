@@ -14,7 +14,7 @@ from svjax.engine.lyapunov import lyapunov
 from svjax.model.equations import State
 from svjax.model.extended import extended
 from svjax.model.hamiltonian import effective_hamiltonian, hamiltonian
-from svjax.model.leads import broadening, check_mu, leads, sum_over_poles
+from svjax.model.leads import all_sums_over_poles, broadening, check_mu, leads
 from svjax.model.valve import SpinValve, check_spins, prepare
 
 
@@ -64,7 +64,7 @@ def stationary_state(valve: SpinValve, spins: Spins, mu: PerLead) -> tuple[State
     h_eff = effective_hamiltonian(valve, spins)
     pi = stationary_pi(valve, h_eff, mu)
     inflow = jnp.zeros_like(h_eff).at[:, np.concatenate(lattice.contact_rows)]
-    half = inflow.add(jnp.concatenate(sum_over_poles(valve, pi), 1))
+    half = inflow.add(all_sums_over_poles(valve, pi))
     on_site = np.eye(n, dtype=bool)[:, None, :, None]
     half = half + jnp.where(on_site, broadening(valve)[:, :, None, :] / 4, 0).reshape(half.shape)
     rho, unique = lyapunov(-1j * h_eff, half + half.conj().T)

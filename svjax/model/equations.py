@@ -16,7 +16,7 @@ from svjax.engine.shown import Shown
 from svjax.engine.tracing import inlined
 from svjax.model.extended import extended, extended_lattice
 from svjax.model.hamiltonian import BareHamiltonian, apply_effective, bare_hamiltonian, with_spins
-from svjax.model.leads import check_mu, column_values, contact_blocks, stored_columns, sum_over_poles
+from svjax.model.leads import all_sums_over_poles, check_mu, column_values, contact_blocks, stored_columns
 from svjax.model.spins import effective_field, torque
 from svjax.model.valve import SpinValve, prepare
 
@@ -85,7 +85,7 @@ def rho_derivative(
         rho,
     )
     if lattice.contacts:
-        total = pi.map(lambda pi: jnp.concatenate(sum_over_poles(valve, pi), 1))
+        total = pi.map(lambda pi: all_sums_over_poles(valve, pi))
         rows = total.conj().T.reshape(of.gain.shape) + of.gain  # few of them, where the columns of Pi would be strided
         half = half + rows.map(lattice.contacts_to_sites).reshape(half.shape)
     return half + half.conj().T

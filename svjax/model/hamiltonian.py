@@ -147,7 +147,7 @@ def hoppings(bare: BareHamiltonian) -> list[tuple[np.ndarray, Array]]:
     return [(table.index[:, 0], b) for (table, _), b in zip(bare.lattice.matchings, blocks, strict=True)]
 
 
-def on_spin(a: Complex[Array, "sites 2 2"], b: Complex[Array, "sites 2 2"]) -> Complex[Array, "sites 2 2"]:
+def spinor_product(a: Complex[Array, "sites 2 2"], b: Complex[Array, "sites 2 2"]) -> Complex[Array, "sites 2 2"]:
     """a b of 2x2 blocks, without the calls that a product of small matrices is compiled to."""
     return jnp.sum(a[:, :, :, None] * b[:, None], 2)
 

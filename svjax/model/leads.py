@@ -150,6 +150,11 @@ def sum_over_poles(valve: SpinValve, pi: Columns) -> list[Complex[Array, "dim co
     return found
 
 
+def all_sums_over_poles(valve: SpinValve, pi: Columns) -> Complex[Array, "dim contacts"]:
+    """`sum_over_poles` of all leads beside each other; there must be some."""
+    return jnp.concatenate(sum_over_poles(valve, pi), 1)
+
+
 def on_contacts(lattice: Lattice, x: Any, rows: Any) -> Any:
     """``x`` (2N, columns) with ``rows`` (contacts, 2, columns) added on the contact sites.
 
