@@ -10,10 +10,11 @@ however fast the decay, with L rho = -i dt H_eff rho + h.c. and R(x) = dt [sum_l
 as the quintic of its values and first two derivatives at the ends. Of each sum `DEGREE` products with H_eff are kept.
 
 That spins move is to fourth order a turn of the electrons' spins by -theta_j before and by theta_j after the step,
-theta_j = dt J_j [S_j(dt) - S_j(0)]/12: the second term of Magnus' series. A source at the time x dt is seen there by
-electrons that have turned by the share 6 x (1 - x) - 1 of it. The spins take Runge-Kutta steps among electrons whose
-spin density is a cubic of its values and slopes at the ends, after it; what their mean over the step was predicted
-wrongly is one more turn of the electrons.
+theta_j = dt J_j [S_j(dt) - S_j(0)] (1 + (dt J_j)^2/60)/12: the second term of Magnus' series, and of the fourth what
+electrons give that precess about S_j alone, for which 1/12 is (1 - h cot h)/(2h)^2, h = dt J_j/2. A source at
+the time x dt is seen there by electrons that have turned by the share 6 x (1 - x) - 1 of it. The spins take Runge-Kutta
+steps among electrons whose spin density is a cubic of its values and slopes at the ends, after it; what their mean over
+the step was predicted wrongly is one more turn of the electrons.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def magnus_step(
     coupling = of.bare.coupling[:, None]
     start, slope = _density(electrons, state, spins, None)
     predicted, mean = _spins_over(valve, spins, dt, (start, slope))
-    angle = coupling * (predicted - spins) / 12
+    angle = coupling * (1 + coupling**2 / 60) * (predicted - spins) / 12
     back, forth = (spin_rotation(valve.lattice, sign * angle) for sign in (-1, 1))
     rho, pi = _propagated(electrons, mean, angle, *_turned(back, state.rho, state.pi, taken))
     end, there = _density(electrons, State(rho, pi, spins), predicted, forth)
