@@ -53,7 +53,7 @@ SLOW_LIMIT = 3600
 
 LONG = [
     "resume", "periodic", "evolve", "sweep", "gradients", "report", "effective_llg", "devices", "starts", "gates",
-    "bits", "cli", "fit", "steady", "diagram", "objects", "explore",
+    "bits", "cli", "fit", "steady", "diagram", "objects", "explore", "relaxation", "magnus", "compilations", "cuda",
 ]  # fmt: skip
 """Files that take longest, these first: the workers end together."""
 

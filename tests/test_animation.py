@@ -122,7 +122,13 @@ def test_frames_are_even_in_time_and_rows_those_of_the_run(run, tmp_path):
         np.testing.assert_array_equal(again.currents, other["bond_current"].sel(time=again.t))
 
 
-@pytest.mark.parametrize("make", [sv.SpinValve.honeycomb, sv.SpinValve.triangular, sv.SpinValve.square])
+@pytest.mark.parametrize(
+    "make",
+    [
+        sv.SpinValve.honeycomb,
+        *(pytest.param(x, marks=pytest.mark.slow) for x in (sv.SpinValve.triangular, sv.SpinValve.square)),
+    ],
+)
 def test_a_gif_has_its_frames_and_they_differ(make, tmp_path, capsys):
     valve = make(4, 2, 1, 1, j_sd=2.0, anisotropy=(0.4, 0.1), field=(0, 0.1, 0.05), poles=sv.optimized_poles(6))
     start = sv.stationary(valve, sv.aligned_spins(valve))

@@ -209,6 +209,7 @@ def test_bands_come_back_from_a_record():
     assert valve_from_record(valve_to_record(valve)) == valve
 
 
+@pytest.mark.slow
 def test_a_report_names_the_error_of_strips():
     poles = sv.optimized_poles(6)
     valve = sv.SpinValve.chain(1, 1, 1, j_sd=1.0, leads=True, bands=[sv.StripBand(4), None], poles=poles)

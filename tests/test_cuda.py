@@ -34,8 +34,7 @@ def run(valve, state, method, voltage):
 
 
 @pytest.mark.parametrize("method", ["rk38", "etd", "magnus"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize(("dtype", "batch"), [("float64", None), ("float32", 3)])
 def test_runs_call_no_library(method, dtype, batch):
     """Not even for matrix products: a step is gathers and arithmetic, all of it in the precision of the valve."""
     valve = small_valve(dtype=dtype, damping=0.01, poles=sv.optimized_poles(4))
@@ -49,8 +48,11 @@ def test_runs_call_no_library(method, dtype, batch):
 
 @pytest.mark.parametrize(
     ("way", "method"),
-    [(way, method) for way in (jax.jacfwd, jax.jacrev) for method in ("rk38", "etd")]
-    + [(jax.jacfwd, "magnus"), pytest.param(jax.jacrev, "magnus", marks=pytest.mark.slow)],
+    [(jax.jacrev, "rk38"), (jax.jacrev, "etd"), (jax.jacfwd, "magnus")]
+    + [
+        pytest.param(way, method, marks=pytest.mark.slow)
+        for way, method in ((jax.jacfwd, "rk38"), (jax.jacfwd, "etd"), (jax.jacrev, "magnus"))
+    ],
 )
 def test_derivatives_of_runs_call_no_library(way, method):
     valve = small_valve(poles=sv.optimized_poles(4))
@@ -99,7 +101,7 @@ def test_closed_forms_and_solutions_call_these_libraries(name, batch):
 
 
 @pytest.mark.parametrize("name", ["stationary", "steady_state", "relaxation_modes"])
-@pytest.mark.parametrize("way", [jax.jacfwd, jax.grad])
+@pytest.mark.parametrize("way", [pytest.param(jax.jacfwd, marks=pytest.mark.slow), jax.grad])
 def test_derivatives_of_these_lower_too(name, way):
     of_valve = CASES[name][0]
     size = lambda valve: sum(jnp.sum(jnp.abs(x) ** 2) for x in jax.tree.leaves(of_valve(valve)))

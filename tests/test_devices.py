@@ -64,6 +64,7 @@ def test_two_processes_agree_with_one(tmp_path, alone, launch):
     assert max(differences(found, alone).values()) < 1e-12
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_named_to_the_others(tmp_path, launch):
     address, path = free_address(), tmp_path / "sweep"
     first = launch(words(path, address, 0, 2), **devices(1))

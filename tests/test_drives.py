@@ -133,7 +133,9 @@ def test_a_spin_in_a_bath_has_the_langevin_magnetization(x):
     assert length < 1e-10
 
 
-@pytest.mark.parametrize(("method", "steps"), [("rk38", (1.25, 0.625)), ("etd", (0.625, 0.3125))])
+@pytest.mark.parametrize(
+    ("method", "steps"), [("rk38", (1.25, 0.625)), pytest.param("etd", (0.625, 0.3125), marks=pytest.mark.slow)]
+)
 def test_the_noise_is_of_first_weak_order(method, steps):
     """Without a field a spin diffuses on the sphere: <S_z> = e^(-2 alpha T_s t/(1 + alpha^2)) from S_z = 1."""
     valve, t = one_spin(damping=0.5, spin_temperature=1.0), 1.25

@@ -27,7 +27,7 @@ def turning(valve, omega=0.9, seed=0):
     return Turning(start, jnp.asarray(omega))
 
 
-@pytest.mark.parametrize("method", ["rk38", "etd"])
+@pytest.mark.parametrize("method", ["etd", pytest.param("rk38", marks=pytest.mark.slow)])
 def test_the_error_falls_as_the_fourth_power_of_the_step(method):
     valve, _ = tangled(3)
     path, bias = turning(valve), sv.Oscillating([0.2, -0.1, 0.0], [0.1, 0.3, 0.0], 1.3)

@@ -20,7 +20,7 @@ def particle(angle, anisotropy=0.3, **more):
     return sv.SpinValve.from_bonds(2, [(0, 1)], layers=[[0]], contacts=[[0], [1]], **given | more)
 
 
-@pytest.mark.parametrize("angle", [0.3, 1.1])
+@pytest.mark.parametrize("angle", [0.3, pytest.param(1.1, marks=pytest.mark.slow)])
 def test_the_loop_of_stoner_and_wohlfarth(angle):
     """B_sw = 2K (cos^(2/3) + sin^(2/3))^(-3/2), on both ways, and the angle of every state in between."""
     K, values = 0.3, np.linspace(-0.7, 0.7, 15)
@@ -45,6 +45,7 @@ def test_the_loop_of_stoner_and_wohlfarth(angle):
     assert loop["jumped"].sum() == 2 and (loop["rate"].values.real <= 1e-9).all()
 
 
+@pytest.mark.slow
 def test_a_loop_of_a_valve_ends_where_it_began():
     """Two layers among electrons at a voltage, nothing symmetric: both ways meet outside of the jumps, and each state
     is a steady state that no mode leaves."""

@@ -155,6 +155,7 @@ def test_where_nothing_fixes_a_direction_the_cycle_is_a_turn():
     assert np.abs(cycle.harmonic("charge_current")).max() < 1e-10
 
 
+@pytest.mark.slow
 def test_a_family_of_cycles_has_another_multiplier_of_one(far):
     """Beside the spin of the cycle one that rests wherever it points."""
     bonds, contacts = [], [[0, 1], [0, 1]]

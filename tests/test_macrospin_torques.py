@@ -62,7 +62,7 @@ def test_an_exchange_and_a_field_like_torque_cannot_both_be_free():
         sv.fit(still, ["j_eff", "field_like[1]"], lambda model, _: model.time_derivative(jnp.asarray(m[3])).ravel()[3:])
 
 
-@pytest.mark.parametrize(("damping", "rate"), [(0.05, 0.1 / 1.0025), (0.0, None)])
+@pytest.mark.parametrize(("damping", "rate"), [(0.05, 0.1 / 1.0025), pytest.param(0.0, None, marks=pytest.mark.slow)])
 def test_relaxation_after_a_wide_swing(damping, rate):
     """A layer that is still far from rest: its own easy axis is where it ends, if it is damped."""
     truth = sv.MacrospinModel(j_eff=0.0, n_s=1, anisotropy=(0.4, 0.1), damping=(0.05, damping))

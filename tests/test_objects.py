@@ -104,8 +104,8 @@ made = cache(lambda name: MADE[name]())
 
 
 PUBLIC = {name: getattr(sv, name) for name in dir(sv) if not name.startswith("_")}
-SLOW = ("TorqueFit",)
-"""Of which a fit takes long to compile."""
+SLOW = ("TorqueFit", "Convergence", "EffectiveLLG")
+"""Which take long to compile."""
 CLASSES = sorted(name for name, item in PUBLIC.items() if inspect.isclass(item) and not inspect.isabstract(item))
 
 

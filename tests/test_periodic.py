@@ -190,6 +190,7 @@ def test_everything_at_once_against_a_long_run():
     assert np.ptp(found.observables["charge_current"], axis=0).min() > 0.01
 
 
+@pytest.mark.slow
 def test_a_square_wave_against_a_run_period_by_period():
     valve, spins, period, steps = crooked(), random_spins(np.random.default_rng(1), 2), 6.0, 120
     bias = sv.Waveform([0.0, 2.5, 2.5, 6.0], [0.8, 0.8, -0.4, -0.4])
@@ -278,6 +279,7 @@ def test_names_of_what_was_not_observed_are_refused():
         _ = found.pumped_charge
 
 
+@pytest.mark.slow
 def test_spins_that_may_turn_together_have_an_orbit_among_many():
     """Without anisotropy and field a turn of all spins costs nothing, and neither grows nor decays."""
     valve, period = crooked(damping=0.4, poles=sv.pade_poles(3)), 2 * np.pi / 1.3
@@ -296,6 +298,7 @@ def test_what_becomes_infinite_in_a_period_has_no_periodic_state():
         sv.periodic_state(crooked(), bias, 2.0, steps=40, observe=("spins",), spins=sv.aligned_spins(crooked()))
 
 
+@pytest.mark.slow
 def test_single_precision():
     given = dict(spins=[[0.6, 0.0, 0.8], [0.0, 1.0, 0.0]], steps=60, method="rk38")
     bias = sv.Oscillating([0.3, -0.2], [0.5, 0.2], 1.3)

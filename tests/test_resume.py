@@ -367,7 +367,7 @@ FEW = ["--length", "4", "--width", "1", "--pinned", "1", "--free", "1", "--poles
 ENDS = {"relax": 3.0, "dt": 0.05, "save_every": 14, "method": "rk38"}
 
 
-@pytest.mark.parametrize("first", [2.05, 2.1])
+@pytest.mark.parametrize("first", [2.05, pytest.param(2.1, marks=pytest.mark.slow)])
 def test_a_run_prolonged_is_the_longer_run(tmp_path, first):
     """Also where the first end is no save, and where the longer run is stopped on its way; t = 0 keeps its row."""
     valve, bias = small_valve(), sv.Pulse([0.1, 0.0], [0.4, -0.2], center=2.5, width=0.7)

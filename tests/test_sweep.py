@@ -300,7 +300,7 @@ def fixture_full(monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("task", [replace(TASK, duration=5.0), sv.SteadyTask()])
+@pytest.mark.parametrize("task", [replace(TASK, duration=5.0), pytest.param(sv.SteadyTask(), marks=pytest.mark.slow)])
 def test_a_full_memory_halves_what_is_computed_at_once(full, tmp_path, task):
     expected = make(tmp_path / "whole", task=task, batch=4).load()
     programs = full(1)

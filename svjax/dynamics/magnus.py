@@ -10,11 +10,11 @@ however fast the decay, with L rho = -i dt H_eff rho + h.c. and R(x) = dt [sum_l
 as the quintic of its values and first two derivatives at the ends. Of each sum `DEGREE` products with H_eff are kept.
 
 That spins move is to fourth order a turn of the electrons' spins by -theta_j before and by theta_j after the step,
-theta_j = dt J_j [S_j(dt) - S_j(0)] (1 + (dt J_j)^2/60)/12: the second term of Magnus' series, and of the fourth what
-electrons give that precess about S_j alone, for which 1/12 is (1 - h cot h)/(2h)^2, h = dt J_j/2. A source at
-the time x dt is seen there by electrons that have turned by the share 6 x (1 - x) - 1 of it. The spins take Runge-Kutta
-steps among electrons whose spin density is a cubic of its values and slopes at the ends, after it; what their mean over
-the step was predicted wrongly is one more turn of the electrons.
+theta_j = dt J_j [S_j(dt) - S_j(0)] (1 + (dt J_j)^2/60)/12: the second term of Magnus' series, and of the fourth what is
+due to electrons that precess about S_j alone: (1 - h cot h)/(2h)^2 in place of 1/12, h = dt J_j/2. A source at the time
+x dt is seen there by electrons that have turned by the share 6 x (1 - x) - 1 of it. The spins take Runge-Kutta steps
+among electrons whose spin density is a cubic of its values and slopes at the ends, after it; what their mean over the
+step was predicted wrongly is one more turn of the electrons.
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ DEGREE = 8
 """Products with H_eff: the Taylor polynomial of this degree does not amplify exp(i w dt) up to w dt = 3.39."""
 
 Blocks = Complex[Array, "sites 2 2"]
-
 
 HERMITE = hermite_weights(DEGREE)
 TAYLOR = np.array([1 / factorial(k) for k in range(DEGREE + 1)])
