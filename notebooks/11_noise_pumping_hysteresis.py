@@ -9,10 +9,10 @@
 # ---
 
 # %% [markdown]
-# # Noise, pumping, hysteresis, ensembles
+# # Noise, pumping, hysteresis, oscillation, ensembles
 #
 # What other papers of the field show, for one small valve: the noise of its currents, the spin that a precessing layer
-# pumps, its loop in a field, and how a hot ensemble of it switches.
+# pumps, its loop in a field, and how a hot ensemble of it switches; and a spin that a current makes go around.
 
 # %%
 import os
@@ -105,6 +105,34 @@ figure, panels = plt.subplots(1, 2, figsize=(7.2, 2.9), sharey=True)
 for ax, (voltage, loop) in zip(panels, loops.items(), strict=True):
     sv.plot.hysteresis(loop, ax=ax)
     ax.text(0.03, 0.75, f"$V = {voltage:g}$", transform=ax.transAxes)
+
+# %% [markdown]
+# ## A spin that goes around by itself
+#
+# A spin with a hard axis in a field, between a magnetic and a plain lead. Electrons turn it away from its rest, which
+# is lost in a Hopf bifurcation at $V_c$; beyond, the spin goes into a limit cycle, whose period is found with it. Its
+# size grows as the square root of $V_c - V$ at first (dotted). The voltage is negative.
+
+# %%
+oscillator = sv.SpinValve.from_bonds(
+    1, [], layers=[[0]], contacts=[[0], [0]], j_sd=1.0, anisotropy=-0.15, field=(0.05, 0.02, 0.5), damping=0.02,
+    lead_coupling=0.5, lead_polarization=((0.3, 0.0, 0.7), (0.0, 0.0, 0.0)), temperature=0.2,
+)  # fmt: skip
+lost = sv.follow(oscillator, sv.symmetric(0.0), "voltage", [0.0, -1.0]).critical[0]
+beyond = np.array([0.05, 0.3]) if REDUCED else np.array([0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3])
+cycles = [sv.limit_cycle(oscillator, sv.symmetric(lost.value - d), observe=("spins",)) for d in beyond]
+sizes = np.array([float(cycle.amplitude("spins")[0, 0]) for cycle in cycles])
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9))
+for cycle, shade in zip(cycles, np.linspace(0.75, 0.0, len(cycles)), strict=True):
+    orbit = np.asarray(cycle.observables["spins"])[:, 0]
+    left.plot(*np.concatenate([orbit, orbit[:1]])[:, :2].T, color=str(shade), lw=0.8)
+left.set(xlabel="$S^x$", ylabel="$S^y$", aspect="equal")
+right.plot(beyond, sizes, "o-", ms=3, color=COLOURS["blue"])
+near = np.linspace(0.0, beyond[-1], 50)
+right.plot(near, sizes[0] * np.sqrt(near / beyond[0]), ":", color="0.4")
+right.set(xlabel=r"$V_c - V$ ($\gamma/e$)", ylabel="amplitude of $S^x$", ylim=(0, 1.05 * sizes.max()))
+print(f"V_c = {lost.value:.6f} ({lost.kind}); multipliers of the last cycle: {np.round(cycles[-1].multipliers, 4)}")
 
 # %% [markdown]
 # ## An ensemble

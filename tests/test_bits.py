@@ -13,9 +13,13 @@ LIMIT = 300.0
 
 
 @pytest.mark.timeout(LIMIT + 20)
-def test_runs_agree_to_the_last_bit(launch):
-    """In one process, as some of the runs are the same."""
-    files = [Path(__file__).with_name(f"test_{name}.py") for name in ("evolve", "protocol", "storage")]
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [(("evolve", "protocol"), 5), pytest.param(("storage",), 1, marks=pytest.mark.slow)],
+    ids=["runs", "stores"],
+)
+def test_runs_agree_to_the_last_bit(launch, names, count):
+    files = [Path(__file__).with_name(f"test_{name}.py") for name in names]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "bits", "-p", "no:cacheprovider", *files]
     program = launch(command, **USUAL)
-    assert program.end(LIMIT) == 0 and "6 passed" in program.text, program.text
+    assert program.end(LIMIT) == 0 and f"{count} passed" in program.text, program.text

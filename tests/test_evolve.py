@@ -315,6 +315,7 @@ def test_a_run_that_diverges_says_when_and_keeps_what_it_saved():
     assert eqx.tree_equal(kept.observables, good.observables)
 
 
+@pytest.mark.slow
 def test_the_exponential_method_follows_the_runge_kutta_run_through_a_quench():
     """Steps of 0.1, 15 times the limit of the explicit method, and the graded first step that the jump asks for."""
     valve = eqx.tree_at(lambda v: v.poles, SMALL, sv.optimized_poles(10, reach=100))

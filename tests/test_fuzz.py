@@ -152,7 +152,7 @@ def check_store(stores, folder, kind, harm, commands=("info", "resume")):
         assert status([command, str(path)]) in (0, 1, 2, 3, 130), (command, harm)
 
 
-@settings(**FEW | {"max_examples": 15}, suppress_health_check=SHARED)
+@settings(**FEW | {"max_examples": 10}, suppress_health_check=SHARED)
 @given(st.sampled_from(["run", "sweep"]), damage)
 def test_any_damaged_store(nothing_is_computed, stores, tmp_path, kind, harm):
     check_store(stores, tmp_path, kind, harm)

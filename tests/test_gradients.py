@@ -103,8 +103,8 @@ TABLE = {
 }
 """Function -> its valve, and the parameters that it depends on; in all others its derivative must vanish."""
 
-SLOW = {"evolve by etd", "evolve, isolated", "landauer_current"}
-"""Functions whose derivatives take up to a minute to compile, or are in `test_gradients_of_magnets` too."""
+SLOW = {"evolve by etd", "evolve, isolated", "relaxation_modes", "landauer_current"}
+"""Functions whose derivatives take long to compile, or are in `test_gradients_of_magnets` too."""
 
 
 def programs(name):

@@ -150,6 +150,7 @@ def test_a_state_of_another_loop_is_refused(tmp_path, capsys, stop):
     lock.release()
 
 
+@pytest.mark.slow
 def test_a_loop_in_memory_goes_on_from_its_points():
     given = particle(0.3), None, "field[2]", np.linspace(-0.7, 0.7, 5)
     whole, points = sv.hysteresis(*given), []

@@ -172,6 +172,7 @@ def test_a_family_of_cycles_has_another_multiplier_of_one(far):
     assert cycle.stable and np.ptp(cycle.observables["spins"][:, 1], axis=0).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_what_has_no_cycle_is_told():
     with pytest.raises(sv.ConvergenceError, match="No cycle was found around the steady state, whose leading mode"):
         sv.limit_cycle(easy(), sv.symmetric(0.3), **ROUGH)

@@ -235,7 +235,9 @@ def test_fit_finds_any_frequency_sign_and_phase_without_a_guess():
     assert np.all(fit.ok) and np.all(fit.residual < 1e-9)
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["known start", "fitted start"])
+@pytest.mark.parametrize(
+    "known", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["known start", "fitted start"]
+)
 def test_error_bar_covers_the_truth_in_about_68_of_100_trials(known):
     start = {"m_left": LEFT, "m_right": RIGHT, "phase": 0.4}
     t, j_eff, sizes, noise = np.linspace(20, 600, SAMPLES), -2.2e-3, (5.0, 3.0), 0.02

@@ -90,6 +90,7 @@ def test_electrons_that_precess_about_a_slow_spin_alone_are_followed_closely():
     assert error < 1e-7
 
 
+@pytest.mark.slow
 def test_spins_that_are_held_leave_the_steps_of_exact_electrons():
     """What is left at dt = 0.25 is what the polynomials leave out; without spins at all, too."""
     empty = sv.SpinValve.from_bonds(3, [(0, 1), (1, 2)], [], [[0], [2]], temperature=0.2, poles=sv.optimized_poles(6))
@@ -140,15 +141,23 @@ def test_bands_of_leads_stand_at_the_levels_of_the_bias():
     assert errors[0] < 1e-4 and abs(np.log2(errors[0] / errors[1]) - 4) < 0.3, errors
 
 
-def test_single_precision_and_batches():
+OPTIONS = dict(dt=0.1, save_every=10, start_step=1, method="magnus")
+
+
+@pytest.mark.slow
+def test_batches():
     state = far_from_equilibrium(SMALL, 4, (0.5, -0.5))
-    options = dict(dt=0.1, save_every=10, start_step=1, method="magnus")
-    run = lambda voltage: sv.evolve(SMALL, state, sv.symmetric(voltage), 1.0, **options).state
+    run = lambda voltage: sv.evolve(SMALL, state, sv.symmetric(voltage), 1.0, **OPTIONS).state
     exact = end(SMALL, state, (0.5, -0.5), 0.1)
     assert largest_difference(jax.tree.map(lambda x: x[1], jax.vmap(run)(jnp.array([0.2, 1.0]))), exact) < 1e-13
+
+
+def test_single_precision():
+    state = far_from_equilibrium(SMALL, 4, (0.5, -0.5))
+    exact = end(SMALL, state, (0.5, -0.5), 0.1)
     single = sv.SpinValve.square(4, 2, 1, 1, j_sd=1.5, temperature=0.2, poles=sv.pade_poles(6), dtype="float32")
     narrow = jax.tree.map(lambda x: x.astype(NARROW[x.dtype.name]), state)
-    found = sv.evolve(single, narrow, sv.symmetric(1.0), 1.0, **options).state
+    found = sv.evolve(single, narrow, sv.symmetric(1.0), 1.0, **OPTIONS).state
     assert {x.dtype.name for x in jax.tree.leaves(found)} == set(NARROW.values())
     assert largest_difference(found, exact) < 1e-5
 

@@ -121,12 +121,13 @@ def test_derivatives_of_modes_in_the_voltage(solved):
     assert np.abs(reverse - weight @ forward) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start",
     [
         [[0.0, 1, 0], [0, 1, 0]],
-        pytest.param([[0.0, 0, 1], [1, 0, 0]], marks=pytest.mark.slow),
-        pytest.param([[-1.0, 0, 0], [0, 0, -1]], marks=pytest.mark.slow),
+        [[0.0, 0, 1], [1, 0, 0]],
+        [[-1.0, 0, 0], [0, 0, -1]],
     ],
 )
 def test_growing_roots_are_counted(start):

@@ -156,7 +156,7 @@ def _first_order_modes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of eigenvalues and vectors of M(0) those with Im >= 0, and the rates of their modes to first order."""
     upper = np.imag(rates) >= -1e-9 * np.abs(rates).max()
-    kind = problem.basis.levels.dtype
+    kind = problem.basis.values.dtype
     left, starts, right = (x.astype(kind) for x in (np.linalg.inv(modes)[upper], rates[upper], modes.T[upper]))
     return starts, right, np.asarray(finished(_first_order(problem, starts, left, right)))
 

@@ -122,7 +122,7 @@ def fermi_transform(h_eff: Matrix, mu: Array, temperature: Array, order: int = 0
     """
 
     def at(basis: Eigenbasis) -> Matrix:
-        return (basis.right * _transform_of_levels(basis.levels, mu, temperature)[order]) @ basis.left
+        return (basis.right * _transform_of_levels(basis.values, mu, temperature)[order]) @ basis.left
 
     basis = eigenbasis(h_eff)
     return jax.lax.cond(_good(basis), lambda: at(basis), lambda: _rational_transform(h_eff, mu, temperature, order))
@@ -130,7 +130,7 @@ def fermi_transform(h_eff: Matrix, mu: Array, temperature: Array, order: int = 0
 
 def _good(basis: Eigenbasis) -> Array:
     """Whether derivatives, in which rounding grows as the cube of the condition, are right to eps^(1/2)."""
-    return basis.condition < jnp.finfo(basis.levels.dtype).eps ** (-1 / 6)
+    return basis.condition < jnp.finfo(basis.values.dtype).eps ** (-1 / 6)
 
 
 def _transform_of_levels(w: Array, mu: Array, temperature: Array) -> tuple[Array, Array, Array]:
@@ -150,7 +150,7 @@ def _(order, primals, tangents):
     basis = eigenbasis(h_eff)
 
     def in_basis() -> tuple[Matrix, Matrix]:
-        w, right, left = basis.levels, basis.right, basis.left
+        w, right, left = basis.values, basis.right, basis.left
         g, slope = _transform_of_levels(w, mu, temperature)[order : order + 2]
         gap = w[:, None] - w
         small = jnp.abs(gap) < 1e-5 * temperature

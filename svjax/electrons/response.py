@@ -25,7 +25,7 @@ class Basis(eqx.Module):
     every state decays faster than 500 eps times the size of H_eff, that is, reaches a lead.
     """
 
-    levels: Complex[Array, "dim"]
+    values: Complex[Array, "dim"]
     right: Matrix
     left: Matrix
     spins: Spins
@@ -39,9 +39,9 @@ def eigenbasis(valve: SpinValve, spins: Spins, beside: bool = False) -> Basis:
     h_eff = jax.lax.stop_gradient(effective_hamiltonian(valve, spins))
     slowest = 500 * jnp.finfo(h_eff.dtype).eps * jnp.linalg.norm(h_eff) / jnp.sqrt(h_eff.shape[0])
     plain = engine.eigenbasis(h_eff)
-    unique = jnp.all(plain.levels.imag < -slowest)
+    unique = jnp.all(plain.values.imag < -slowest)
     basis = engine.sound_eigenbasis(h_eff, plain) if beside else plain
-    return Basis(basis.levels, basis.right, basis.left, spins, basis.sound, unique)
+    return Basis(basis.values, basis.right, basis.left, spins, basis.sound, unique)
 
 
 def electrons_in(basis: Basis, valve: SpinValve, mu: PerLead) -> tuple[Matrix, Columns]:
@@ -51,7 +51,7 @@ def electrons_in(basis: Basis, valve: SpinValve, mu: PerLead) -> tuple[Matrix, C
     (R^-1 rho R^-+)_ab = sum_l (R^-1 Gamma_l R^-+)_ab [1/2 - g_l(w_a) - g_l(w_b)^*] / [i (w_a - w_b^*)],
     g_l(w) = sum_p eta_p T_l / (w - chi_lp).
     """
-    w, right, left = basis.levels, basis.right, basis.left
+    w, right, left = basis.values, basis.right, basis.left
     inner, blocks = jnp.zeros_like(right), []
     for number, lead in enumerate(leads(valve)):
         terms = lead.weight / (w[:, None] - lead.chi(mu[number]))
@@ -97,7 +97,7 @@ def _circular_response(basis: Basis, valve: SpinValve, rho: Matrix, mu: PerLead)
     For each h one product of N_ab/[lambda + i (w_a - w_b^*)] with the spins' rows is taken, in groups that stay in a
     processor's cache.
     """
-    w, left, dim = basis.levels, basis.left, valve.lattice.dim
+    w, left, dim = basis.values, basis.left, valve.lattice.dim
     frames = spinor_frames(basis.spins)
     rows = (2 * valve.lattice.spin_sites[:, None] + np.arange(2)).ravel()
     turned = lambda x: jnp.einsum("jsv,jsn->jvn", frames.conj(), x.reshape(-1, 2, x.shape[-1]))
@@ -153,7 +153,7 @@ def spin_response(
     direction: Complex[Array, "spins 3"],
 ) -> Complex[Array, "spins 3"]:
     """The change of the spin densities, sum_k ds_j/dS_k . direction_k, (N_S, 3), by the formula of `susceptibility`."""
-    w, right, left = basis.levels, basis.right, basis.left
+    w, right, left = basis.values, basis.right, basis.left
     rows = (2 * valve.lattice.spin_sites[:, None] + np.arange(2)).ravel()
     pauli = jnp.array(PAULI, right.dtype)
     at_spin = right[rows].reshape(-1, 2, len(w))
@@ -188,7 +188,7 @@ def differentiable_spin_response(
 
     Derivatives in valve, state, mu and lambda solve the same equations; ``basis`` is but a means of solving them.
     """
-    w, right, left = basis.levels, basis.right, basis.left
+    w, right, left = basis.values, basis.right, basis.left
     lattice = valve.lattice
     h_eff = effective_hamiltonian(valve, state.spins)
     up = 2 * lattice.spin_sites

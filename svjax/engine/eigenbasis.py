@@ -9,9 +9,9 @@ from svjax.engine.arrays import Matrix
 
 
 class Eigenbasis(eqx.Module):
-    """a = right diag(levels) left with left = right^-1."""
+    """a = right diag(values) left with left = right^-1."""
 
-    levels: Complex[Array, "dim"]
+    values: Complex[Array, "dim"]
     right: Matrix
     left: Matrix
 
@@ -19,7 +19,7 @@ class Eigenbasis(eqx.Module):
     def condition(self) -> Float[Array, ""]:
         """|right| |left|/dim: 1 for a normal matrix, infinite at an exceptional point. Rounding of what is linear in
         each of the two grows with it, of what is quadratic with its square."""
-        return jnp.linalg.norm(self.right) * jnp.linalg.norm(self.left) / self.levels.shape[0]
+        return jnp.linalg.norm(self.right) * jnp.linalg.norm(self.left) / self.values.shape[0]
 
     @property
     def sound(self) -> Bool[Array, ""]:
@@ -30,8 +30,8 @@ class Eigenbasis(eqx.Module):
 
 def eigenbasis(a: Matrix) -> Eigenbasis:
     """The eigenbasis of ``a`` as it is."""
-    levels, right = jnp.linalg.eig(a)
-    return Eigenbasis(levels, right, jnp.linalg.inv(right))
+    values, right = jnp.linalg.eig(a)
+    return Eigenbasis(values, right, jnp.linalg.inv(right))
 
 
 def sound_eigenbasis(a: Matrix, plain: Eigenbasis) -> Eigenbasis:

@@ -25,6 +25,9 @@ from svjax.reservoirs.bias import symmetric
 SAVES = 400
 """At how many times a run is looked at."""
 
+TOGETHER = (4, 3, 2, 1)
+"""Voltages whose runs are one call on a processor, the first number that divides all."""
+
 
 def phase_diagram(
     valve: SpinValve,
@@ -43,8 +46,9 @@ def phase_diagram(
     """The end of a run and the time of switching for every voltage and field, by `effective_llg`.
 
     One table is made for each voltage, as many at a time as there are processors, all for a precession as fast as the
-    slow mode at the first; the runs at all voltages and fields are then one batched call. A layer has switched at the
-    first of 400 times at which its component along its start is negative.
+    slow mode at the first; the runs at all voltages and fields are then one batched call on a GPU, and one for a few
+    voltages on every processor else. A layer has switched at the first of 400 times at which its component along its
+    start is negative.
 
     **Arguments:**
 
@@ -65,7 +69,7 @@ def phase_diagram(
     every = jax.tree.map(lambda *parts: jnp.stack(parts), *made)
     along, first = (direction(jnp.asarray(diagram.attrs[name]).reshape(-1, 3)) for name in ("axis", "start"))
     times = jnp.linspace(0.0, duration, SAVES + 1)
-    results = _runs(every, jnp.asarray(diagram["field"].values)[:, None] * along, first, times, rtol)
+    results = _all_runs(every, jnp.asarray(diagram["field"].values)[:, None] * along, first, times, rtol)
     for name, values in zip(diagram.data_vars, results, strict=True):
         diagram[name].values[...] = values
     return diagram
@@ -143,10 +147,26 @@ def _models(
     return models
 
 
+Results = tuple[Float[Array, "voltages fields 2 3"], Float[Array, "voltages fields 2"]]
+
+
+def _all_runs(
+    models: EffectiveLLG, fields: Float[Array, "fields 3"], start: TwoVectors, times: Array, rtol: float
+) -> Results:
+    """`_runs`, of a few voltages at a time where there is no GPU: what goes together waits for the slowest."""
+    count = len(models.mu)
+    size = count if jax.default_backend() != "cpu" else next(n for n in TOGETHER if count % n == 0)
+    parts = [jax.tree.map(lambda x, k=k: x[k : k + size], models) for k in range(0, count, size)]
+    run = lambda part: jax.block_until_ready(_runs(part, fields, start, times, rtol))
+    first = run(parts[0])  # the others take its program
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return jax.tree.map(lambda *x: jnp.concatenate(x), first, *pool.map(run, parts[1:]))
+
+
 @eqx.filter_jit
 def _runs(
     models: EffectiveLLG, fields: Float[Array, "fields 3"], start: TwoVectors, times: Array, rtol: float
-) -> tuple[Float[Array, "voltages fields 2 3"], Float[Array, "voltages fields 2"]]:
+) -> Results:
     def one(model: EffectiveLLG, field: Vector) -> tuple[TwoVectors, Float[Array, "2"]]:
         whole = eqx.tree_at(lambda x: x.field, model, model.field + field)
 

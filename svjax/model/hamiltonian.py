@@ -21,13 +21,13 @@ from svjax.model.valve import SpinValve, canonical
 class BareHamiltonian(eqx.Module):
     """What of H_eff = H - (i/2) Gamma does not depend on the spins, computed once for many products.
 
-    - `level`: (N, 2, 2) mu_bar_j - (i/2) Gamma_j on the sites. `coupling`: (N_S,) J_sd of the spins.
+    - `on_site`: (N, 2, 2) mu_bar_j - (i/2) Gamma_j on the sites. `coupling`: (N_S,) J_sd of the spins.
     - `bonds`: for each of the lattice's matchings H_ij of every site i and its partner j, (N,) or (N, 2, 2); None where
       all A_ij are one and H_ij = -`hopping`.
     """
 
     lattice: Lattice = eqx.field(static=True)
-    level: Complex[Array, "sites 2 2"]
+    on_site: Complex[Array, "sites 2 2"]
     coupling: Float[Array, "spins"]
     hopping: Scalar
     bonds: tuple[Inexact[Array, "sites *spinor"], ...] | None
@@ -37,19 +37,19 @@ def bare_hamiltonian(valve: SpinValve) -> BareHamiltonian:
     """`BareHamiltonian` of a valve whose leaves are arrays."""
     lattice, blocks = valve.lattice, bond_blocks(valve)
     one = jnp.eye(2, dtype=jnp.result_type(valve.dtype, jnp.complex64))
-    level = jnp.broadcast_to(valve.mu_bar, (lattice.n_sites,))[:, None, None] * one
-    level = level - 0.5j * broadening(valve) if lattice.contacts else level
+    on_site = jnp.broadcast_to(valve.mu_bar, (lattice.n_sites,))[:, None, None] * one
+    on_site = on_site - 0.5j * broadening(valve) if lattice.contacts else on_site
     bonds = None
     if blocks is not None:
         back = blocks.conj() if blocks.ndim == 1 else jnp.swapaxes(blocks.conj(), 1, 2)
         table = jnp.concatenate([blocks, back, jnp.zeros_like(blocks[:1])])
         bonds = tuple(table[which] for _, which in lattice.matchings)
-    return BareHamiltonian(lattice, level, coupling(valve), valve.hopping, bonds)
+    return BareHamiltonian(lattice, on_site, coupling(valve), valve.hopping, bonds)
 
 
 def with_spins(bare: BareHamiltonian, spins: Spins) -> Complex[Array, "sites 2 2"]:
     """(N, 2, 2) the on-site part of H_eff: mu_bar_j - (i/2) Gamma_j + (J_sd/2) sigma.S_j."""
-    return bare.level + spin_blocks(bare.lattice, bare.coupling[:, None] * spins)
+    return bare.on_site + spin_blocks(bare.lattice, bare.coupling[:, None] * spins)
 
 
 def spin_blocks(lattice: Lattice, vectors: Spins) -> Complex[Array, "sites 2 2"]:

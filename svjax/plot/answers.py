@@ -145,7 +145,7 @@ def _transmission(valve: SpinValve, spins: Spins, energies: Array) -> Array:
     """`svjax.transmission` from lead 0 to lead 1 by one eigenbasis of H_eff in place of a solution for every energy."""
     basis = eigenbasis(valve, spins, True)
     here, there = leads(valve)
-    poles = 1 / (energies[:, None] - basis.levels)
+    poles = 1 / (energies[:, None] - basis.values)
     green = jnp.einsum("ak,ek,kb->eab", basis.right[here.rows], poles, basis.left[:, there.rows])
     return jnp.einsum("ab,ebc,cd,ead->e", here.gamma, green, there.gamma, green.conj()).real
 
