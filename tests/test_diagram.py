@@ -11,7 +11,7 @@ import svjax as sv
 from svjax.cli.main import main
 from svjax.macrospin import phase_diagram
 from svjax.simulations.diagram import diagram_dataset
-from svjax.simulations.tables import finish_diagram, open_diagram
+from svjax.simulations.tables import finish, open_diagram
 from svjax.storage.folders import place
 from svjax.storage.lock import Lock
 
@@ -118,7 +118,7 @@ def test_a_table_of_another_diagram_is_refused(tmp_path, capsys, stop):
     shutil.copy(tables(other)[0], tables(mine)[0])
     stop(None)
     with pytest.raises(ValueError, match="cannot be continued: table 0 is of another one"):
-        finish_diagram(mine)
+        finish(mine)
     assert main(["resume", str(mine)]) == 2
     assert main(["resume", str(other), "--until", "5"]) == 2
     assert "`until` must be the end of a run, but" in capsys.readouterr().err

@@ -150,10 +150,8 @@ def resume(options: ResumeOptions) -> int:
     kind = plain.store_format(options.run)
     if kind in (formats.SWEEP, formats.DIAGRAM, formats.LOOP):
         resume.check_no_end(options.run, options.until)
-    if kind == formats.DIAGRAM:
-        return _drawn(options.run, None, lambda watch: resume.resume_diagram(options.run, watch))
-    if kind == formats.LOOP:
-        return _drawn(options.run, None, lambda watch: resume.resume_loop(options.run, watch))
+    if kind in (formats.DIAGRAM, formats.LOOP):
+        return _drawn(options.run, None, lambda watch: resume.resume_table(options.run, watch))
     if kind == formats.SWEEP:
         return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
     return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run, until=options.until))

@@ -47,8 +47,8 @@ def phase_diagram(
 
     One table is made for each voltage, as many at a time as there are processors, all for a precession as fast as the
     slow mode at the first; the runs at all voltages and fields are then one batched call on a GPU, and one for a few
-    voltages on every processor else. A layer has switched at the first of 400 times at which its component along its
-    start is negative.
+    voltages on every processor else. A layer has switched when its component along its start first vanishes, on a
+    straight line between two of 400 times.
 
     **Arguments:**
 
@@ -175,9 +175,14 @@ def _runs(
             return m, m
 
         _, m = jax.lax.scan(advance, start, jnp.stack([times[:-1], times[1:]], 1))
-        m = jnp.concatenate([start[None], m])
-        against = jnp.sum(m * start, -1) < 0
-        when = jnp.where(jnp.any(against, 0), times[jnp.argmax(against, 0)], jnp.nan)
-        return m[-1], when
+        return m[-1], _switched(jnp.sum(jnp.concatenate([start[None], m]) * start, -1), times)
 
     return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(models, fields)
+
+
+def _switched(along: Float[Array, "times 2"], times: Float[Array, "times"]) -> Float[Array, "2"]:
+    """When each layer's component ``along`` its start first vanishes, on a straight line between two times."""
+    first, layers = jnp.argmax(along < 0, 0), np.arange(2)
+    before, after = along[first - 1, layers], along[first, layers]
+    crossed = times[first] + (times[first] - times[first - 1]) * after / (before - after)
+    return jnp.where(jnp.any(along < 0, 0), crossed, jnp.nan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -39,13 +39,15 @@ def empty_dataset(
     return empty_diagram(valve, voltages, fields, **options).assign_attrs(_attributes(valve, drop), status="running")
 
 
-def remade(diagram: xr.Dataset, **options: Any) -> xr.Dataset:
-    """The `diagram_dataset` of what an empty or another one was made of."""
+def remade(diagram: xr.Dataset, models: MutableMapping[int, EffectiveLLG], **options: Any) -> xr.Dataset:
+    """The `diagram_dataset` of what an empty or another one was made of, with the tables of ``models``."""
     facts = diagram.attrs
     valve = valve_from_record(json.loads(facts["valve"]))
     given = {name: facts[name] for name in ("drop", "axis", "duration", "angles", "rtol")}
     start = np.reshape(facts["start"], (2, 3))
-    return diagram_dataset(valve, diagram["voltage"].values, diagram["field"].values, start=start, **given, **options)
+    return diagram_dataset(
+        valve, diagram["voltage"].values, diagram["field"].values, start=start, models=models, **given, **options
+    )
 
 
 def identity(diagram: xr.Dataset) -> str:

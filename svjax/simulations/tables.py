@@ -15,7 +15,7 @@ from collections import UserDict, UserList
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -30,7 +30,7 @@ from svjax.storage.checkpoint import FOLDER, Checkpoint, Contents
 from svjax.storage.folders import array_of, check_target, place, saving
 from svjax.storage.formats import CURVE, DIAGRAM, LOOP, short
 from svjax.storage.lock import Lock, is_locked
-from svjax.storage.plain import check_plain, tidy_path
+from svjax.storage.plain import check_plain, store_format, tidy_path
 
 
 def save_table(path: Path, dataset: xr.Dataset) -> None:
@@ -71,22 +71,7 @@ def make_diagram(
     """
     check_target(path, overwrite, DIAGRAM)
     empty = diagram.empty_dataset(valve, voltages, fields, drop, **options).assign_attrs(_made_by(command))
-    with closing(_Kept(path, "table", diagram.identity, empty, overwrite)) as kept:
-        return kept.finish(diagram.remade(empty, models=_Models(kept), progress=progress))
-
-
-def finish_diagram(path: Path, progress: Callable[[str], object] | None = None) -> xr.Dataset:
-    """Take the diagram at ``path`` to its end with the tables that it has; as it is if it is complete.
-
-    Raises ValueError for a table of another diagram and BlockingIOError while another process writes.
-    """
-    found = _opened(path, DIAGRAM)
-    if found.attrs.get("status", "complete") == "complete":
-        return found
-    with closing(_Kept(path, "table", diagram.identity, found, lock=Lock(path))) as kept:
-        models = _Models(kept)
-        models.load()
-        return kept.finish(diagram.remade(found, models=models, progress=progress))
+    return _filled(_Kept(path, empty, overwrite), progress)
 
 
 def open_loop(path: str | os.PathLike) -> xr.Dataset:
@@ -95,7 +80,7 @@ def open_loop(path: str | os.PathLike) -> xr.Dataset:
     found, path = _opened(path, LOOP), tidy_path(path)
     if found.attrs.get("status", "complete") == "complete":
         return found
-    points = _Points(_Kept(path, "state", hysteresis.identity, found))
+    points = _Points(_Kept(path, found))
     points.load()
     status = "running" if is_locked(path) else "stopped"
     return hysteresis.with_points(found, points).assign_attrs(status=status, points=len(points))
@@ -118,22 +103,27 @@ def make_loop(
     """
     check_target(path, overwrite, LOOP)
     empty = hysteresis.empty_dataset(valve, bias, parameter, values).assign_attrs(_made_by(command))
-    with closing(_Kept(path, "state", hysteresis.identity, empty, overwrite)) as kept:
-        return kept.finish(hysteresis.remade(empty, _Points(kept), progress=progress))
+    return _filled(_Kept(path, empty, overwrite), progress)
 
 
-def finish_loop(path: Path, progress: Callable[[int], object] | None = None) -> xr.Dataset:
-    """Take the loop at ``path`` to its end from the last state that it has; as it is if it is complete.
+def finish(path: Path, progress: Callable[[Any], object] | None = None) -> xr.Dataset:
+    """Take the diagram or the loop at ``path`` to its end with the parts that it has; as it is if it is complete.
 
-    Raises as `finish_diagram`.
+    Raises ValueError for a part of another one and BlockingIOError while another process writes.
     """
-    found = _opened(path, LOOP)
+    found = _opened(path, LOOP if store_format(path) == LOOP else DIAGRAM)
     if found.attrs.get("status", "complete") == "complete":
         return found
-    with closing(_Kept(path, "state", hysteresis.identity, found, lock=Lock(path))) as kept:
-        points = _Points(kept)
-        points.load()
-        return kept.finish(hysteresis.remade(found, points, progress=progress))
+    return _filled(_Kept(path, found, lock=Lock(path)), progress)
+
+
+def _filled(kept: _Kept, progress: Callable[[Any], object] | None) -> xr.Dataset:
+    """Find what is to be kept, with those of its parts that are in place already."""
+    with closing(kept):
+        parts = kept.kind.parts(kept)
+        if kept.lock is not None:
+            parts.load()
+        return kept.finish(kept.kind.remade(kept.empty, parts, progress=progress))
 
 
 def _made_by(command: str | None) -> dict[str, str]:
@@ -143,17 +133,10 @@ def _made_by(command: str | None) -> dict[str, str]:
 class _Kept:
     """A store that is laid out, and what of it is known already, a checkpoint each, until it is complete."""
 
-    def __init__(
-        self,
-        path: Path,
-        what: str,
-        identity: Callable[[xr.Dataset], str],
-        empty: xr.Dataset,
-        overwrite: bool = False,
-        lock: Lock | None = None,
-    ):
-        self.path, self.what, self.empty, self.overwrite, self.lock = path, what, empty, overwrite, lock
-        self.identity, self.one_at_a_time = identity(empty), threading.Lock()
+    def __init__(self, path: Path, empty: xr.Dataset, overwrite: bool = False, lock: Lock | None = None):
+        self.path, self.empty, self.overwrite, self.lock = path, empty, overwrite, lock
+        self.kind = KINDS[empty.attrs["format"]]
+        self.identity, self.one_at_a_time = self.kind.identity(empty), threading.Lock()
 
     def save(self, number: int, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Keep one more; with the first one the store is put in place."""
@@ -168,7 +151,9 @@ class _Kept:
         found = self._checkpoint(number).load()
         if found is not None and found[1].get("identity") != self.identity:
             kind = short(self.empty.attrs["format"])
-            raise ValueError(f"The {kind} at {self.path} cannot be continued: {self.what} {number} is of another one.")
+            raise ValueError(
+                f"The {kind} at {self.path} cannot be continued: {self.kind.part} {number} is of another one."
+            )
         return found
 
     def finish(self, found: xr.Dataset) -> xr.Dataset:
@@ -188,7 +173,7 @@ class _Kept:
             self.lock.release()
 
     def _checkpoint(self, number: int) -> Checkpoint:
-        return Checkpoint(self.path / FOLDER, f"{self.what}-{number}")
+        return Checkpoint(self.path / FOLDER, f"{self.kind.part}-{number}")
 
 
 class _Models(UserDict[int, EffectiveLLG]):
@@ -224,6 +209,22 @@ class _Points(UserList[hysteresis.Point]):
         """Take up the states up to the first that is not there or not whole."""
         while (found := self.kept.load(len(self))) is not None:
             self.data.append(hysteresis.Point(found[0], found[1]["jump"]))
+
+
+class _Kind(NamedTuple):
+    """What is found part by part: what a part is called, what tells its parts from those of any other, how parts are
+    kept, and what makes the whole of them."""
+
+    part: str
+    identity: Callable[[xr.Dataset], str]
+    parts: Callable[[_Kept], Any]
+    remade: Callable[..., xr.Dataset]
+
+
+KINDS = {
+    DIAGRAM: _Kind("table", diagram.identity, _Models, diagram.remade),
+    LOOP: _Kind("state", hysteresis.identity, _Points, hysteresis.remade),
+}
 
 
 def _opened(path: str | os.PathLike, kind: str) -> xr.Dataset:

@@ -25,7 +25,7 @@ from svjax.simulations.plan import Plan, Rows
 from svjax.simulations.prolong import prolong
 from svjax.simulations.run_checkpoint import from_checkpoint, identity, run_checkpoint
 from svjax.simulations.runs import RunWriter, load_bias, load_equilibrium, load_valve, open_run, write_status
-from svjax.simulations.tables import finish_diagram, finish_loop
+from svjax.simulations.tables import finish
 from svjax.storage.checkpoint import Contents
 from svjax.storage.driving import drive_from_record, drive_to_record, key_from_record
 from svjax.storage.formats import DIAGRAM, LOOP, RUN, SWEEP, short
@@ -66,10 +66,8 @@ def resume(
         check_no_end(path, until)
     if kind == SWEEP:
         return resume_sweep(path, bias, progress, drive)
-    if kind == DIAGRAM:
-        return resume_diagram(path, progress)
-    if kind == LOOP:
-        return resume_loop(path, progress)
+    if kind in (DIAGRAM, LOOP):
+        return resume_table(path, progress)
     resume_run(path, bias, observe, progress, drive, until)
     return open_run(path)
 
@@ -92,20 +90,12 @@ def resume_sweep(
     return open_sweep(path)
 
 
-def resume_diagram(path: Path, progress: Callable[[str], object] | None = None) -> xr.Dataset:
-    """Compute what is left of the diagram at ``path``."""
-    facts = check_plain(path, DIAGRAM)
+def resume_table(path: Path, progress: Callable[[Any], object] | None = None) -> xr.Dataset:
+    """Compute what is left of the diagram or the loop at ``path``."""
+    facts = check_plain(path, LOOP if store_format(path) == LOOP else DIAGRAM)
     if facts.get("status", "complete") != "complete":
         warn_of_changes(facts)
-    return finish_diagram(path, progress)
-
-
-def resume_loop(path: Path, progress: Callable[[int], object] | None = None) -> xr.Dataset:
-    """Compute what is left of the loop at ``path``."""
-    facts = check_plain(path, LOOP)
-    if facts.get("status", "complete") != "complete":
-        warn_of_changes(facts)
-    return finish_loop(path, progress)
+    return finish(path, progress)
 
 
 def resume_run(
