@@ -135,7 +135,7 @@ CALLS_PYTHON = ("solve_macrospin", "phase_diagram")
 """What diffrax solves: errors are raised from inside of its program, which lowers only where there is the device."""
 STARTS_FROM_STEADY = ["current_driven_torque", "effective_torque"]
 SLOW = ("phase_diagram", "slonczewski_form", "critical_voltage", "effective_llg", "effective_coupling")
-"""What needs a table of torques, or runs of many voltages."""
+"""What needs a table of torques, or a long run."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CALLS])

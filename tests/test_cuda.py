@@ -34,7 +34,11 @@ def run(valve, state, method, voltage):
 
 
 @pytest.mark.parametrize("method", ["rk38", "etd", "magnus"])
-@pytest.mark.parametrize(("dtype", "batch"), [("float64", None), ("float32", 3)])
+@pytest.mark.parametrize(
+    ("dtype", "batch"),
+    [("float64", None), ("float32", 3)]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in (("float64", 3), ("float32", None))],
+)
 def test_runs_call_no_library(method, dtype, batch):
     """Not even for matrix products: a step is gathers and arithmetic, all of it in the precision of the valve."""
     valve = small_valve(dtype=dtype, damping=0.01, poles=sv.optimized_poles(4))

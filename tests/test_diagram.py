@@ -13,6 +13,7 @@ from svjax.macrospin import phase_diagram
 from svjax.simulations.diagram import diagram_dataset
 from svjax.simulations.tables import finish, open_diagram
 from svjax.storage.folders import place
+from svjax.storage.formats import DIAGRAM
 from svjax.storage.lock import Lock
 
 VALVE = "--length 4 --width 1 --pinned 1 --free 1 --j-sd 1.5 --anisotropy 0.4 0.1 --temperature 0.1 --poles 10"
@@ -118,7 +119,7 @@ def test_a_table_of_another_diagram_is_refused(tmp_path, capsys, stop):
     shutil.copy(tables(other)[0], tables(mine)[0])
     stop(None)
     with pytest.raises(ValueError, match="cannot be continued: table 0 is of another one"):
-        finish(mine)
+        finish(mine, DIAGRAM)
     assert main(["resume", str(mine)]) == 2
     assert main(["resume", str(other), "--until", "5"]) == 2
     assert "`until` must be the end of a run, but" in capsys.readouterr().err

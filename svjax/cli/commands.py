@@ -151,7 +151,7 @@ def resume(options: ResumeOptions) -> int:
     if kind in (formats.SWEEP, formats.DIAGRAM, formats.LOOP):
         resume.check_no_end(options.run, options.until)
     if kind in (formats.DIAGRAM, formats.LOOP):
-        return _drawn(options.run, None, lambda watch: resume.resume_table(options.run, watch))
+        return _drawn(options.run, None, lambda watch: resume.resume_table(options.run, kind, watch))
     if kind == formats.SWEEP:
         return _through(options.run, lambda bar: resume.resume_sweep(options.run, progress=bar.sweep))
     return _to_the_end(options.run, lambda bar: resume.resume_run(options.run, progress=bar.run, until=options.until))

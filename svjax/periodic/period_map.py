@@ -56,7 +56,7 @@ class PeriodMap(eqx.Module):
     jumps: bool = eqx.field(static=True)
 
     @property
-    def turns(self) -> bool:
+    def spins_move(self) -> bool:
         """Whether the spins obey their equation of motion. Where they do not the map is affine."""
         return not self.step.freeze_spins and self.step.spins is None and len(self.step.valve.lattice.spin_sites) > 0
 
@@ -83,7 +83,7 @@ class PeriodMap(eqx.Module):
 
     def moved(self, state: State, change: Change) -> State:
         """The state with a change added."""
-        spins = turn(state.spins, change.spins) if self.turns else state.spins
+        spins = turn(state.spins, change.spins) if self.spins_move else state.spins
         return State(state.rho + change.rho, state.pi + change.pi, spins)
 
     def residual(self, state: State, change: Change) -> tuple[Change, Samples]:
@@ -91,13 +91,13 @@ class PeriodMap(eqx.Module):
         start = self.moved(state, change)
         end, samples = self(start)
         turns = change.spins
-        if self.turns:
+        if self.spins_move:
             turns = jnp.einsum("jxb,jb->jx", tangents(state.spins), end.spins - start.spins).ravel()
         return State(end.rho - start.rho, end.pi - start.pi, turns), samples
 
     def none(self, state: State) -> Change:
         """No change."""
-        still = jnp.zeros(2 * len(state.spins) if self.turns else 0, state.spins.dtype)
+        still = jnp.zeros(2 * len(state.spins) if self.spins_move else 0, state.spins.dtype)
         rho, pi = jax.tree.map(jnp.zeros_like, (state.rho, state.pi))
         return State(rho, pi, still)
 
@@ -150,14 +150,14 @@ def newton_step(period: PeriodMap, state: State) -> Found:
     if np.all(np.isfinite(vector)):
 
         def without_its_image(change: np.ndarray) -> np.ndarray:
-            if period.turns:
+            if period.spins_move:
                 return -flat(tangent(period, state, whole(jnp.asarray(change))))
             return np.asarray(vector) - flat(residual(period, state, whole(jnp.asarray(change)))[0])
 
         found, _ = gmres(
             operator(without_its_image, vector),
             np.asarray(vector),
-            rtol=max(TOLERANCE[period.turns], float(jnp.finfo(vector.dtype).eps)),
+            rtol=max(TOLERANCE[period.spins_move], float(jnp.finfo(vector.dtype).eps)),
             restart=DIRECTIONS,
             maxiter=RESTARTS,
             M=operator(lambda change: flat(summed(u, factors, whole(jnp.asarray(change)))[0]), vector),

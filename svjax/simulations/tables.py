@@ -30,7 +30,7 @@ from svjax.storage.checkpoint import FOLDER, Checkpoint, Contents
 from svjax.storage.folders import array_of, check_target, place, saving
 from svjax.storage.formats import CURVE, DIAGRAM, LOOP, short
 from svjax.storage.lock import Lock, is_locked
-from svjax.storage.plain import check_plain, store_format, tidy_path
+from svjax.storage.plain import check_plain, tidy_path
 
 
 def save_table(path: Path, dataset: xr.Dataset) -> None:
@@ -106,12 +106,13 @@ def make_loop(
     return _filled(_Kept(path, empty, overwrite), progress)
 
 
-def finish(path: Path, progress: Callable[[Any], object] | None = None) -> xr.Dataset:
-    """Take the diagram or the loop at ``path`` to its end with the parts that it has; as it is if it is complete.
+def finish(path: Path, kind: str, progress: Callable[[Any], object] | None = None) -> xr.Dataset:
+    """Take the diagram or the loop at ``path``, as ``kind`` says, to its end with the parts that it has; as it is if it
+    is complete.
 
     Raises ValueError for a part of another one and BlockingIOError while another process writes.
     """
-    found = _opened(path, LOOP if store_format(path) == LOOP else DIAGRAM)
+    found = _opened(path, kind)
     if found.attrs.get("status", "complete") == "complete":
         return found
     return _filled(_Kept(path, found, lock=Lock(path)), progress)

@@ -67,7 +67,7 @@ def resume(
     if kind == SWEEP:
         return resume_sweep(path, bias, progress, drive)
     if kind in (DIAGRAM, LOOP):
-        return resume_table(path, progress)
+        return resume_table(path, kind, progress)
     resume_run(path, bias, observe, progress, drive, until)
     return open_run(path)
 
@@ -90,12 +90,12 @@ def resume_sweep(
     return open_sweep(path)
 
 
-def resume_table(path: Path, progress: Callable[[Any], object] | None = None) -> xr.Dataset:
-    """Compute what is left of the diagram or the loop at ``path``."""
-    facts = check_plain(path, LOOP if store_format(path) == LOOP else DIAGRAM)
+def resume_table(path: Path, kind: str, progress: Callable[[Any], object] | None = None) -> xr.Dataset:
+    """Compute what is left of the diagram or the loop, as ``kind`` says, at ``path``."""
+    facts = check_plain(path, kind)
     if facts.get("status", "complete") != "complete":
         warn_of_changes(facts)
-    return finish(path, progress)
+    return finish(path, kind, progress)
 
 
 def resume_run(
